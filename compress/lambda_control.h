@@ -1,0 +1,69 @@
+// Steers lambda so that the search meets a FLOPs target at its end, whatever the network: nobody has to guess it.
+//
+// The plan: the ratio of FLOPs kept falls linearly from 1 to the target over the search,
+//   r*(t) = 1 - (1 - target) min(1, t / 0.95),     t in [0, 1] the progress of the search.
+// Looking one horizon h = 1/8 of the search ahead, the groups that must be gone by then are those with a score (norm
+// over gamma) below T_h, the exact threshold for r*(t + h). The proximal step of group lasso lowers every score by
+// rate * lambda a step, so within the horizon's steps lambda = T_h / (rate * steps) would bring them to zero if the
+// loss did not pull back. It does: a factor c corrects for it by integral control in the log domain,
+//   c <- c exp(gain (r - r*))     r = the ratio with only the groups that are exactly zero removed,
+// and lambda = c T_h / (rate * steps). Nothing in it depends on the network's size or scale.
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+
+#include "compress/budget.h"
+
+namespace hinge::compress {
+
+class LambdaControl {
+ public:
+  struct Options {
+    double target = 0.5;
+    double rate = 0.1;             // of A
+    std::int64_t steps = 1;        // of the whole search
+    double minimum_share = kMinimumShare;
+    double gain = 1.0;             // per check
+  };
+  explicit LambdaControl(const Options& options) : options_(options) {}
+
+  // Call every few dozen steps with the current scores; returns lambda until the next call.
+  double update(std::int64_t step, const Budget& budget, const std::vector<std::vector<double>>& scores);
+
+  double planned_ratio(double progress) const;
+  double ratio() const { return ratio_; }  // at the last update: only zero groups removed
+  double correction() const { return correction_; }
+
+  nlohmann::json state() const;
+  void restore(const nlohmann::json& state);
+
+ private:
+  Options options_;
+  double correction_ = 1.0;
+  double ratio_ = 1.0;
+};
+
+// Lambda as the paper's recipes set it (method.md, section 5): lambda while P > t1, lambda / f for t2 < P <= t1,
+// lambda / f^2 below, with P the mean over blocks of the sum of group norms of the block's first matrix.
+struct LambdaAnnealing {
+  double lambda = 2e-4;
+  double factor = 1.0;
+  double t1 = 0.0, t2 = 0.0;
+  double at(double penalty) const;
+};
+
+// The factor r^1.35 of the gradient-based rate adjustment: r = |grad A1| / |grad A2| over group norms, smoothed
+// r <- 0.1 r + 0.9 r_new and clamped to [5/9, 9/5]; 0/0 leaves r as it is. The rates of A1 and of all other
+// parameters are divided by it.
+class RateBalance {
+ public:
+  // Sums of the group norms of the gradients of the first and the second matrix of a block.
+  double update(double first, double second);
+  double ratio() const { return ratio_; }
+  void restore(double ratio) { ratio_ = ratio; }
+
+ private:
+  double ratio_ = 1.0;
+};
+
+}  // namespace hinge::compress

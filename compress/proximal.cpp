@@ -1,0 +1,61 @@
+#include "compress/proximal.h"
+
+#include <numeric>
+
+namespace hinge::compress {
+
+std::vector<GroupSet> row_groups(Network& network, const std::vector<FactorPair>& pairs) {
+  std::vector<GroupSet> sets;
+  for (const FactorPair& pair : pairs) {
+    Parameter& a = network.parameter(pair.pointwise + ".weight");
+    sets.push_back({.parameter = &a,
+                    .groups = a.value.dim(3),
+                    .size = a.value.dim(0),
+                    .group_stride = 1,
+                    .element_stride = a.value.dim(3),
+                    .gamma = 1.0});
+  }
+  return sets;
+}
+
+void balance_layers(std::vector<GroupSet>& sets, const Stream& stream) {
+  for (GroupSet& set : sets) {
+    const std::vector<float> norms = group_norms(set.view(), stream);
+    const double mean = std::accumulate(norms.begin(), norms.end(), 0.0) / static_cast<double>(norms.size());
+    require(mean > 0.0, "{}: all groups are zero, the layer can't be balanced", set.parameter->name);
+    set.gamma = mean;
+  }
+}
+
+ProximalOptimizer::ProximalOptimizer(std::unique_ptr<Optimizer> nested, std::unique_ptr<Regularizer> regularizer,
+                                     std::vector<GroupSet> sets)
+    : nested_(std::move(nested)), regularizer_(std::move(regularizer)), sets_(std::move(sets)) {}
+
+void ProximalOptimizer::set_gammas(const std::vector<double>& gammas) {
+  require(gammas.size() == sets_.size(), "proximal: {} layer weights for {} layers", gammas.size(), sets_.size());
+  for (std::size_t i = 0; i < gammas.size(); ++i) sets_[i].gamma = gammas[i];
+}
+
+void ProximalOptimizer::step(std::span<Parameter* const> parameters, std::span<const Tensor> gradients, float rate,
+                             const Stream& stream) {
+  nested_->step(parameters, gradients, rate, stream);
+  penalty_ = 0.0;
+  for (const GroupSet& set : sets_) {
+    const double step = static_cast<double>(rate) * static_cast<double>(set.parameter->rate_scale) * lambda_ * set.gamma;
+    for (float norm : regularizer_->prox(set.view(), step, stream)) {
+      penalty_ += set.gamma * regularizer_->value(static_cast<double>(norm));
+    }
+  }
+}
+
+std::vector<std::vector<double>> group_scores(const std::vector<GroupSet>& sets, const Stream& stream) {
+  std::vector<std::vector<double>> scores;
+  for (const GroupSet& set : sets) {
+    std::vector<double> layer;
+    for (float norm : group_norms(set.view(), stream)) layer.push_back(static_cast<double>(norm) / set.gamma);
+    scores.push_back(std::move(layer));
+  }
+  return scores;
+}
+
+}  // namespace hinge::compress

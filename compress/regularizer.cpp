@@ -1,0 +1,56 @@
+#include "compress/regularizer.h"
+
+#include <stdexcept>
+
+#include "engine/core/error.h"
+#include "engine/core/names.h"
+#include "kernels/registry.h"
+
+namespace hinge::compress {
+
+std::map<std::string, RegularizerEntry>& regularizers() {
+  static std::map<std::string, RegularizerEntry> registry;
+  return registry;
+}
+
+bool register_regularizer(const std::string& name, RegularizerEntry entry) {
+  if (!regularizers().emplace(name, std::move(entry)).second) {
+    throw std::logic_error("regulariser '" + name + "' is registered twice");
+  }
+  return true;
+}
+
+std::unique_ptr<Regularizer> make_regularizer(const std::string& name, const RegularizerOptions& options) {
+  const auto found = regularizers().find(name);
+  if (found == regularizers().end()) {
+    std::vector<std::string> known;
+    for (const auto& [known_name, entry] : regularizers()) known.push_back(known_name);
+    fail_usage("unknown regulariser '{}' (known: {}){}", name, fmt::join(known, ", "), did_you_mean(name, known));
+  }
+  const std::vector<std::string>& known = found->second.options;
+  for (const auto& [option, value] : options) {
+    if (std::find(known.begin(), known.end(), option) == known.end()) {
+      fail_usage("regulariser {}: unknown option '{}' (known: {})", name, option,
+                 known.empty() ? "none" : fmt::format("{}", fmt::join(known, ", ")));
+    }
+  }
+  return found->second.make(options);
+}
+
+std::vector<float> group_norms(const kernels::GroupView& weights, const Stream& stream) {
+  std::vector<float> norms(static_cast<std::size_t>(weights.groups));
+  kernels::dispatch<kernels::GroupNorms>(stream, weights, norms.data());
+  return norms;
+}
+
+std::vector<float> Regularizer::prox(const kernels::GroupView& weights, double step, const Stream& stream) const {
+  std::vector<float> norms = group_norms(weights, stream);
+  std::vector<float> scales(norms.size());
+  for (std::size_t g = 0; g < norms.size(); ++g) {
+    scales[g] = static_cast<float>(shrink(static_cast<double>(norms[g]), step));
+  }
+  kernels::dispatch<kernels::GroupScale>(stream, weights, scales.data());
+  return norms;
+}
+
+}  // namespace hinge::compress

@@ -1,0 +1,76 @@
+#include "engine/autograd/backward.h"
+
+#include <map>
+#include <unordered_map>
+#include <utility>
+
+namespace hinge {
+namespace {
+
+// a + b, into a's buffer where nobody else holds it.
+Tensor sum(Tensor a, const Tensor& b) {
+  Tensor result = a.unique() ? a : a.clone();
+  a = Tensor();
+  float* out = result.mutable_data<float>();
+  const float* add = b.data<float>();
+  const std::int64_t size = result.size();
+#pragma omp parallel for simd schedule(static) if (size > 16384)
+  for (std::int64_t i = 0; i < size; ++i) out[i] += add[i];
+  return result;
+}
+
+// A node that has run looks like a leaf but for its name.
+bool is_leaf(const Node& node) { return node.name == kLeafName; }
+
+}  // namespace
+
+std::vector<Tensor> gradients(const Tensor& loss, std::span<const Tensor> leaves,
+                              const Stream& stream) {
+  require(loss.size() == 1, "gradients: the loss has shape {}, expected one element", loss.shape());
+  require(wants_gradient(loss), "gradients: the loss has no history (were gradients switched off?)");
+  for (const Tensor& leaf : leaves) {
+    require(wants_gradient(leaf) && is_leaf(*leaf.node()),
+            "gradients: asked for a tensor of shape {} that is not a leaf", leaf.shape());
+  }
+
+  // Nodes still to run, the latest first: every consumer of a node has a higher order than the node itself.
+  std::map<std::uint64_t, std::pair<NodePtr, Tensor>, std::greater<>> pending;
+  std::unordered_map<const Node*, Tensor> of_leaf;
+  pending.emplace(loss.node()->order, std::pair{loss.node(), Tensor::full(loss.shape(), 1.0f, stream.device())});
+
+  while (!pending.empty()) {
+    auto [node, dy] = std::move(pending.begin()->second);
+    pending.erase(pending.begin());
+    if (!node->backward) {
+      require(is_leaf(*node), "gradients: the history behind '{}' was used up by an earlier call",
+              node->name);
+      of_leaf.emplace(node.get(), std::move(dy));
+      continue;
+    }
+    Gradients input_gradients = node->backward(dy, stream);
+    dy = Tensor();
+    node->backward = nullptr;  // frees the saved activations
+    require(input_gradients.size() == node->inputs.size(), "{}: {} gradients for {} inputs",
+            node->name, input_gradients.size(), node->inputs.size());
+    for (std::size_t i = 0; i < input_gradients.size(); ++i) {
+      const NodePtr& input = node->inputs[i];
+      if (!input || !input_gradients[i].defined()) continue;
+      Tensor gradient = std::move(input_gradients[i]);
+      auto [place, is_new] = pending.try_emplace(input->order, input, Tensor());
+      Tensor& total = place->second.second;
+      total = is_new ? std::move(gradient) : sum(std::exchange(total, Tensor()), gradient);
+    }
+    node->inputs.clear();
+  }
+
+  std::vector<Tensor> result;
+  result.reserve(leaves.size());
+  for (const Tensor& leaf : leaves) {
+    auto found = of_leaf.find(leaf.node().get());
+    result.push_back(found == of_leaf.end() ? Tensor::zeros(leaf.shape(), leaf.dtype(), leaf.device())
+                                            : found->second);
+  }
+  return result;
+}
+
+}  // namespace hinge

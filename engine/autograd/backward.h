@@ -1,0 +1,17 @@
+// Reverse-mode differentiation over the tape.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "engine/autograd/node.h"
+
+namespace hinge {
+
+// d loss / d leaf for each of `leaves` (tensors made by make_leaf), zeros where the loss does not depend on one.
+// `loss` has one element. The tape is used up: each node lets go of what it saved as soon as it has run, so the
+// memory of activations falls while the gradients come in. Addition of gradients is in a fixed order.
+std::vector<Tensor> gradients(const Tensor& loss, std::span<const Tensor> leaves,
+                              const Stream& stream);
+
+}  // namespace hinge

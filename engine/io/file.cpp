@@ -1,0 +1,259 @@
+// Whole files through POSIX calls; every byte that is written passes through write_some.
+#include "engine/io/file.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstring>
+#include <system_error>
+#include <utility>
+
+#include "engine/core/error.h"
+
+namespace hinge::io {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kPartialMark = ".partial-";
+
+std::string reason(int error) { return std::generic_category().message(error); }
+
+class Descriptor {
+ public:
+  // Negative, with errno set, if the file can't be opened.
+  Descriptor(const fs::path& path, int flags) {
+    do {
+      value_ = ::open(path.c_str(), flags | O_CLOEXEC, 0644);
+    } while (value_ < 0 && errno == EINTR);
+  }
+  ~Descriptor() {
+    if (value_ >= 0) ::close(value_);
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+
+  int get() const { return value_; }
+  int release() { return std::exchange(value_, -1); }
+
+ private:
+  int value_ = -1;
+};
+
+// One write(), cut short or refused where a test asks for it.
+ssize_t write_some(int descriptor, const std::byte* bytes, std::size_t size) {
+  std::int64_t& budget = faults().fail_write_after_bytes;
+  if (budget == 0) {
+    errno = faults().error;
+    return -1;
+  }
+  if (budget > 0) size = std::min(size, static_cast<std::size_t>(budget));
+  const ssize_t written = ::write(descriptor, bytes, size);
+  if (budget > 0 && written > 0) budget -= written;
+  return written;
+}
+
+// Writes all of `bytes` and adds to `total` what reached the file. Returns 0 or the errno.
+int write_all(int descriptor, std::span<const std::byte> bytes, std::uint64_t& total) {
+  while (!bytes.empty()) {
+    const ssize_t written = write_some(descriptor, bytes.data(), bytes.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return errno;
+    if (written == 0) return EIO;
+    total += static_cast<std::uint64_t>(written);
+    bytes = bytes.subspan(static_cast<std::size_t>(written));
+  }
+  return 0;
+}
+
+fs::path folder_of(const fs::path& path) {
+  return path.has_parent_path() ? path.parent_path() : fs::path(".");
+}
+
+// Makes a rename in `folder` outlast a power cut.
+void sync_folder(const fs::path& folder) {
+  const Descriptor descriptor(folder, O_RDONLY | O_DIRECTORY);
+  require(descriptor.get() >= 0, "cannot open folder {}: {}", folder.string(), reason(errno));
+  // EINVAL and ENOTSUP: the file system has no such operation, so there is nothing to wait for.
+  const bool synced =
+      ::fsync(descriptor.get()) == 0 || errno == EINVAL || errno == ENOTSUP || errno == EROFS;
+  require(synced, "cannot flush folder {}: {}", folder.string(), reason(errno));
+}
+
+// Removes a file on leaving the scope, unless it has been given its final name.
+struct PartialFile {
+  fs::path path;
+  bool renamed = false;
+  ~PartialFile() {
+    if (!renamed) ::unlink(path.c_str());
+  }
+};
+
+std::span<const std::byte> as_bytes(std::string_view text) {
+  return std::as_bytes(std::span(text.data(), text.size()));
+}
+
+// The number that makes up all of `text`; 0 if it isn't one.
+pid_t process_id(std::string_view text) {
+  pid_t id = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), id);
+  return error == std::errc() && end == text.data() + text.size() && id > 0 ? id : 0;
+}
+
+// Removes what processes that no longer exist were writing into `folder` when they died.
+void remove_orphans(const fs::path& folder) {
+  std::error_code ignored;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder, ignored)) {
+    const std::string name = entry.path().filename().string();
+    const std::size_t mark = name.rfind(kPartialMark);
+    if (mark == std::string::npos) continue;
+    const pid_t writer = process_id(std::string_view(name).substr(mark + kPartialMark.size()));
+    if (writer > 0 && ::kill(writer, 0) != 0 && errno == ESRCH) fs::remove(entry.path(), ignored);
+  }
+}
+
+}  // namespace
+
+FaultInjection& faults() {
+  static FaultInjection injection;
+  return injection;
+}
+
+std::string read_file(const fs::path& path, std::uint64_t max_bytes) {
+  const Descriptor descriptor(path, O_RDONLY);
+  require(descriptor.get() >= 0, "cannot read {}: {}", path.string(), reason(errno));
+  struct stat status {};
+  require(::fstat(descriptor.get(), &status) == 0, "cannot read {}: {}", path.string(),
+          reason(errno));
+  const auto expected = static_cast<std::uint64_t>(std::max<off_t>(status.st_size, 0));
+  require(expected <= max_bytes, "cannot read {}: it has {} bytes, at most {} are expected",
+          path.string(), expected, max_bytes);
+
+  // One byte more than the size, so that the end of the file is seen without growing the buffer.
+  std::string content(expected + 1, '\0');
+  std::size_t size = 0;
+  while (true) {
+    if (size == content.size()) content.resize(content.size() + (1 << 16));
+    const ssize_t got = ::read(descriptor.get(), content.data() + size, content.size() - size);
+    if (got < 0 && errno == EINTR) continue;
+    require(got >= 0, "cannot read {}: {}", path.string(), reason(errno));
+    if (got == 0) break;
+    size += static_cast<std::size_t>(got);
+    require(size <= max_bytes, "cannot read {}: it has more than the {} bytes expected at most",
+            path.string(), max_bytes);
+  }
+  content.resize(size);
+  return content;
+}
+
+fs::path partial_path(const fs::path& path) {
+  return path.string() + std::string(kPartialMark) + std::to_string(::getpid());
+}
+
+void write_file_atomically(const fs::path& path,
+                           std::span<const std::span<const std::byte>> parts) {
+  std::uint64_t total = 0;
+  for (const auto& part : parts) total += part.size();
+  std::uint64_t written = 0;
+  const auto check = [&](int error) {
+    require(error == 0, "cannot write {}: {} (wrote {} of {} bytes)", path.string(), reason(error),
+            written, total);
+  };
+
+  const fs::path partial = partial_path(path);
+  const Descriptor descriptor(partial, O_WRONLY | O_CREAT | O_TRUNC);
+  check(descriptor.get() >= 0 ? 0 : errno);
+  PartialFile guard{partial};
+  for (const auto& part : parts) check(write_all(descriptor.get(), part, written));
+  check(::fsync(descriptor.get()) == 0 ? 0 : errno);
+  check(::rename(partial.c_str(), path.c_str()) == 0 ? 0 : errno);
+  guard.renamed = true;
+  sync_folder(folder_of(path));
+}
+
+void write_file_atomically(const fs::path& path, std::string_view text) {
+  const std::span<const std::byte> parts[] = {as_bytes(text)};
+  write_file_atomically(path, parts);
+}
+
+void replace_file(const fs::path& from, const fs::path& to) {
+  require(::rename(from.c_str(), to.c_str()) == 0, "cannot rename {} to {}: {}", from.string(),
+          to.string(), reason(errno));
+  // rename() does nothing if both names already mean the same file.
+  if (from != to) ::unlink(from.c_str());
+  sync_folder(folder_of(to));
+}
+
+void link_or_copy(const fs::path& from, const fs::path& to) {
+  ::unlink(to.c_str());
+  if (::link(from.c_str(), to.c_str()) != 0) write_file_atomically(to, read_file(from, UINT64_MAX));
+}
+
+AppendFile::AppendFile(fs::path path) : path_(std::move(path)) {
+  Descriptor descriptor(path_, O_WRONLY | O_CREAT | O_APPEND);
+  require(descriptor.get() >= 0, "cannot append to {}: {}", path_.string(), reason(errno));
+  descriptor_ = descriptor.release();
+}
+
+AppendFile::~AppendFile() { ::close(descriptor_); }
+
+void AppendFile::line(std::string_view text) {
+  require(text.find('\n') == std::string_view::npos,
+          "cannot append to {}: a line break inside of a line", path_.string());
+  const std::string whole = std::string(text) + '\n';
+  const std::uint64_t before = size();
+  std::uint64_t written = 0;
+  const int error = write_all(descriptor_, as_bytes(whole), written);
+  if (error == 0) return;
+  // Readers expect whole lines, so a begun one is taken back.
+  const bool clean = written == 0 || ::ftruncate(descriptor_, static_cast<off_t>(before)) == 0;
+  fail("cannot append to {}: {} (wrote {} of {} bytes{})", path_.string(), reason(error), written,
+       whole.size(), clean ? "" : ", and they could not be taken back");
+}
+
+std::uint64_t AppendFile::size() const {
+  struct stat status {};
+  require(::fstat(descriptor_, &status) == 0, "cannot tell the size of {}: {}", path_.string(),
+          reason(errno));
+  return static_cast<std::uint64_t>(status.st_size);
+}
+
+void AppendFile::truncate(std::uint64_t bytes) {
+  require(bytes <= size(), "cannot cut {} to {} bytes: it has {}", path_.string(), bytes, size());
+  require(::ftruncate(descriptor_, static_cast<off_t>(bytes)) == 0, "cannot cut {}: {}",
+          path_.string(), reason(errno));
+}
+
+FolderLock::FolderLock(const fs::path& folder) {
+  const fs::path path = folder / ".lock";
+  Descriptor descriptor(path, O_RDWR | O_CREAT);
+  require(descriptor.get() >= 0, "cannot lock {}: {}", folder.string(), reason(errno));
+  if (::flock(descriptor.get(), LOCK_EX | LOCK_NB) != 0) {
+    require(errno == EWOULDBLOCK, "cannot lock {}: {}", folder.string(), reason(errno));
+    const pid_t holder = process_id(read_file(path, 1 << 10));
+    // Between taking the lock and writing its id the holder is nameless.
+    if (holder == 0) fail("{} is in use by another process", folder.string());
+    fail("{} is in use by process {}", folder.string(), holder);
+  }
+  const std::string id = std::to_string(::getpid());
+  std::uint64_t written = 0;
+  int error = ::ftruncate(descriptor.get(), 0) == 0 ? 0 : errno;
+  if (error == 0) error = write_all(descriptor.get(), as_bytes(id), written);
+  require(error == 0, "cannot lock {}: {}", folder.string(), reason(error));
+  remove_orphans(folder);
+  descriptor_ = descriptor.release();
+}
+
+FolderLock::~FolderLock() {
+  // The file stays: removing it would let two processes hold locks on two files of one name.
+  // An id that stays behind does no harm: whoever takes the lock next overwrites it.
+  [[maybe_unused]] const int emptied = ::ftruncate(descriptor_, 0);
+  ::close(descriptor_);
+}
+
+}  // namespace hinge::io

@@ -1,0 +1,56 @@
+// Two-dimensional convolution (cross-correlation, as everyone calls it) and its two gradients.
+//
+//   x  : [N, H, W, C]          w : [K, R, S, C/groups]        b : [K]        y : [N, P, Q, K]
+//   y[n,p,q,k] = b[k] + sum_{r,s,c} w[k,r,s,c] x[n, p*stride - padding + r, q*stride - padding + s, c]
+//   P = (H + 2 padding - R) / stride + 1,  Q likewise; with groups, c runs over k's group only.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+
+namespace hinge::kernels {
+
+struct ConvShape {
+  std::int64_t n = 0, h = 0, w = 0, c = 0;  // input
+  std::int64_t k = 0, r = 1, s = 1;         // filters
+  int stride = 1, padding = 0, groups = 1;
+
+  std::int64_t p() const { return (h + 2 * padding - r) / stride + 1; }
+  std::int64_t q() const { return (w + 2 * padding - s) / stride + 1; }
+  std::int64_t input_size() const { return n * h * w * c; }
+  std::int64_t filter_size() const { return k * r * s * (c / groups); }
+  std::int64_t output_size() const { return n * p() * q() * k; }
+  std::int64_t macs() const { return n * p() * q() * filter_size(); }
+  // "n128 h32 w32 c16 k16 r3 s3 stride1 pad1 groups1"
+  std::string to_string() const;
+  auto operator<=>(const ConvShape&) const = default;
+};
+
+// y from x, w and b (b may be null).
+struct Conv2dForward {
+  static constexpr const char* kName = "conv2d";
+  using Signature = void(const ConvShape&, const float* x, const float* w, const float* b, float* y);
+};
+
+// dx from dy and w.
+struct Conv2dBackwardData {
+  static constexpr const char* kName = "conv2d backward (data)";
+  using Signature = void(const ConvShape&, const float* dy, const float* w, float* dx);
+};
+
+// dw (and db unless null) from x and dy.
+struct Conv2dBackwardWeights {
+  static constexpr const char* kName = "conv2d backward (weights)";
+  using Signature = void(const ConvShape&, const float* x, const float* dy, float* dw, float* db);
+};
+
+// Which implementation runs for which shape: measured when a shape is first seen, then kept. Summation order differs
+// between implementations, so a run that must repeat another's bytes sets that run's choices before its first step.
+using ConvChoices = std::map<std::string, std::string>;
+ConvChoices conv_choices();
+void set_conv_choices(const ConvChoices& choices);
+// Drops all choices and cached primitives; `force` names the implementation to use wherever it exists ("" measures).
+void reset_conv(const std::string& force = "");
+
+}  // namespace hinge::kernels

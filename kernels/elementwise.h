@@ -1,0 +1,54 @@
+// One value in, one value out, for every element; and the bias of a linear layer.
+#pragma once
+
+#include <cstdint>
+
+namespace hinge::kernels {
+
+// y = max(0, x); NaN stays NaN.
+struct ReluForward {
+  static constexpr const char* kName = "relu";
+  using Signature = void(std::int64_t size, const float* x, float* y);
+};
+// dx = dy where y > 0, else 0.
+struct ReluBackward {
+  static constexpr const char* kName = "relu backward";
+  using Signature = void(std::int64_t size, const float* dy, const float* y, float* dx);
+};
+// c = a + b; c may be a or b.
+struct Add {
+  static constexpr const char* kName = "add";
+  using Signature = void(std::int64_t size, const float* a, const float* b, float* c);
+};
+// y = scale * x.
+struct Scale {
+  static constexpr const char* kName = "scale";
+  using Signature = void(std::int64_t size, float scale, const float* x, float* y);
+};
+// y[row, c] = x[row, c] + bias[c]; y may be x.
+struct BiasAdd {
+  static constexpr const char* kName = "bias";
+  using Signature = void(std::int64_t rows, std::int64_t c, const float* x, const float* bias,
+                         float* y);
+};
+// dbias[c] = sum over rows of dy[row, c].
+struct BiasBackward {
+  static constexpr const char* kName = "bias backward";
+  using Signature = void(std::int64_t rows, std::int64_t c, const float* dy, float* dbias);
+};
+
+// Inverted dropout (Srivastava et al., 2014): y = x / (1 - rate) where the element's random number is at least
+// `rate`, else 0. The mask is a pure function of (seed, step, layer, element), so the backward pass is the same call.
+struct DropoutShape {
+  std::int64_t size = 0;
+  float rate = 0.0f;
+  std::uint64_t seed = 0;
+  std::uint64_t step = 0;
+  std::uint32_t layer = 0;
+};
+struct Dropout {
+  static constexpr const char* kName = "dropout";
+  using Signature = void(const DropoutShape&, const float* x, float* y);
+};
+
+}  // namespace hinge::kernels

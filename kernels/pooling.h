@@ -1,0 +1,76 @@
+// Pooling, channel concatenation and the parameter-free ResNet shortcut.
+//
+//   x : [N, H, W, C]     y : [N, P, Q, C]     P = (H + 2 padding - window) / stride + 1
+#pragma once
+
+#include <cstdint>
+
+namespace hinge::kernels {
+
+enum class PoolKind { kMax, kAverage };
+
+struct PoolShape {
+  std::int64_t n = 0, h = 0, w = 0, c = 0;
+  int window = 2, stride = 2, padding = 0;
+  PoolKind kind = PoolKind::kMax;
+
+  std::int64_t p() const { return (h + 2 * padding - window) / stride + 1; }
+  std::int64_t q() const { return (w + 2 * padding - window) / stride + 1; }
+  std::int64_t input_size() const { return n * h * w * c; }
+  std::int64_t output_size() const { return n * p() * q() * c; }
+};
+
+// Max: padding is -infinity. Average: padding counts as zeros in the mean (PyTorch's default).
+struct PoolForward {
+  static constexpr const char* kName = "pool";
+  using Signature = void(const PoolShape&, const float* x, float* y);
+};
+// Max: the gradient goes to the first largest element of the window (x and y are read; average reads neither).
+struct PoolBackward {
+  static constexpr const char* kName = "pool backward";
+  using Signature = void(const PoolShape&, const float* dy, const float* x, const float* y,
+                         float* dx);
+};
+
+// Option A of He et al. (2016): the shortcut halves the picture and pads channels with zeros on both sides.
+//   stride form: y[n,p,q, before + c] = x[n, 2p, 2q, c]        pool form: the mean of the 2 x 2 pixels instead
+// P = ceil(H/2) for the stride form, floor(H/2) for the pool form.
+struct ShortcutShape {
+  std::int64_t n = 0, h = 0, w = 0, c = 0;
+  std::int64_t before = 0, after = 0;  // zero channels on each side
+  bool pool = false;
+
+  std::int64_t p() const { return pool ? h / 2 : (h + 1) / 2; }
+  std::int64_t q() const { return pool ? w / 2 : (w + 1) / 2; }
+  std::int64_t k() const { return before + c + after; }
+};
+struct ShortcutForward {
+  static constexpr const char* kName = "option-A shortcut";
+  using Signature = void(const ShortcutShape&, const float* x, float* y);
+};
+struct ShortcutBackward {
+  static constexpr const char* kName = "option-A shortcut backward";
+  using Signature = void(const ShortcutShape&, const float* dy, float* dx);
+};
+
+// Copies channels [source_first, source_first + count) of rows of `source` into `target`, both [rows, channels].
+struct ChannelCopyShape {
+  std::int64_t rows = 0, count = 0;
+  std::int64_t source_c = 0, source_first = 0;
+  std::int64_t target_c = 0, target_first = 0;
+};
+struct ChannelCopy {
+  static constexpr const char* kName = "channel copy";
+  using Signature = void(const ChannelCopyShape&, const float* source, float* target);
+};
+
+// [N, A, B] -> [N, B, A]: pixels and channels change places (A = H*W, B = C and back).
+struct TransposeShape {
+  std::int64_t n = 0, a = 0, b = 0;
+};
+struct Transpose {
+  static constexpr const char* kName = "transpose";
+  using Signature = void(const TransposeShape&, const float* x, float* y);
+};
+
+}  // namespace hinge::kernels

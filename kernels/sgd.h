@@ -1,0 +1,28 @@
+// Stochastic gradient descent with momentum, one parameter tensor at a time.
+//
+//   d = g + decay w            (coupled: as L2 regularisation)
+//   v = momentum v + d
+//   w = w - rate (nesterov ? d + momentum v : v)  -  rate decoupled_decay w
+//
+// PyTorch's convention (the rate multiplies the velocity); Loshchilov & Hutter (2019) for decoupled decay.
+#pragma once
+
+#include <cstdint>
+
+namespace hinge::kernels {
+
+struct SgdOptions {
+  float rate = 0.1f;
+  float momentum = 0.9f;
+  float decay = 0.0f;
+  bool decoupled = false;
+  bool nesterov = false;
+};
+
+struct SgdStep {
+  static constexpr const char* kName = "sgd";
+  using Signature = void(std::int64_t size, const SgdOptions&, const float* gradient,
+                         float* velocity, float* weight);
+};
+
+}  // namespace hinge::kernels

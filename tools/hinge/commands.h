@@ -1,0 +1,20 @@
+// The commands of the binary. Each declares its options and returns what to run once they are parsed.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+
+namespace hinge::cli {
+
+using Action = std::function<void()>;
+
+Action declare_train(CLI::App& app);
+Action declare_compress(CLI::App& app);
+Action declare_finetune(CLI::App& app);
+Action declare_eval(CLI::App& app);
+Action declare_info(CLI::App& app);
+
+// The whole program. Exit codes: 0 done, 1 failure, 2 usage, 130 interrupted (everything saved).
+int run_program(int argc, const char* const* argv);
+
+}  // namespace hinge::cli

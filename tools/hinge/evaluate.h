@@ -1,0 +1,28 @@
+// Scores and speed of a network.
+#pragma once
+
+#include <nlohmann/json.hpp>
+
+#include "data/loader.h"
+#include "engine/graph/cost.h"
+#include "engine/nn/network.h"
+#include "engine/ops/loss.h"
+
+namespace hinge::cli {
+
+inline constexpr int kEvaluationBatch = 250;
+
+// On the images at `indices` of `set`. `logits`, where given, receives [images, classes] in the order of `indices`.
+Score evaluate(Network& network, const data::ImageSet& set, const data::Normalization& normalization,
+               const std::vector<int>& indices, const std::string& label, Tensor* logits = nullptr);
+
+std::vector<int> all_indices(const data::ImageSet& set);
+
+// Median milliseconds per image at `batch`, for each network; measured in turns so that a noisy machine is fair.
+std::vector<double> milliseconds_per_image(const std::vector<Network*>& networks, const Tensor& images, int rounds = 7);
+
+nlohmann::json score_to_json(const Score& score);
+nlohmann::json cost_to_json(const Cost& cost);
+Tensor labels_tensor(const std::vector<std::int32_t>& labels);
+
+}  // namespace hinge::cli

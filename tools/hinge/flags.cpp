@@ -1,0 +1,20 @@
+#include "tools/hinge/flags.h"
+
+#include "engine/core/error.h"
+
+namespace hinge::cli {
+
+void Flags::set(const nlohmann::json& values, const std::string& origin) {
+  require(values.is_object(), "{}: expected a JSON object of options", origin);
+  for (const auto& [name, value] : values.items()) {
+    const auto field = std::find_if(fields_.begin(), fields_.end(), [&](const Field& f) { return f.name == name; });
+    require(field != fields_.end(), "{}: unknown option '{}'", origin, name);
+    try {
+      field->set(value);
+    } catch (const nlohmann::json::exception& error) {
+      fail("{}: option '{}' has the value {}: {}", origin, name, value.dump(), error.what());
+    }
+  }
+}
+
+}  // namespace hinge::cli

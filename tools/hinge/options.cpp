@@ -1,0 +1,168 @@
+#include "tools/hinge/options.h"
+
+#include <omp.h>
+
+#include "engine/io/json.h"
+#include "models/registry.h"
+
+namespace hinge::cli {
+namespace {
+
+constexpr const char* kNormalizationKey = "hinge.normalization";
+
+// What the file's own entries say it is, for files of ours and of others that name their architecture.
+std::optional<Graph> graph_of(const WeightsOptions& options, const ModelFile& file) {
+  if (file.graph) return std::nullopt;
+  const auto entry = [&](const char* key) {
+    const auto found = file.metadata.find(key);
+    return found == file.metadata.end() ? std::string() : found->second;
+  };
+  const std::string model = options.model.empty() ? entry("architecture") : options.model;
+  if (model.empty()) return std::nullopt;
+  const std::string shortcut = options.shortcut.empty() ? entry("shortcut") : options.shortcut;
+  models::ModelOptions build{.shortcut = shortcut};
+  // The file knows the classes and the channels of a picture better than any default.
+  if (const auto linear = file.tensors.find("linear.weight"); linear != file.tensors.end() && linear->second.shape().rank() == 2) {
+    build.classes = linear->second.dim(0);
+  }
+  if (const auto stem = file.tensors.find("conv1.weight"); stem != file.tensors.end() && stem->second.shape().rank() == 4) {
+    build.input.c = stem->second.dim(1);
+  }
+  return models::build(model, build);
+}
+
+std::optional<data::Normalization> normalization_of(const ModelFile& file, const std::string& name) {
+  const auto found = file.metadata.find(kNormalizationKey);
+  if (found == file.metadata.end()) return std::nullopt;
+  const nlohmann::json json = io::parse_json(found->second, name + ": metadata " + kNormalizationKey);
+  try {
+    return data::Normalization{json.at("mean").get<std::vector<float>>(), json.at("std").get<std::vector<float>>()};
+  } catch (const nlohmann::json::exception& error) {
+    fail("{}: metadata {}: {}", name, kNormalizationKey, error.what());
+  }
+}
+
+}  // namespace
+
+void DataOptions::declare(Flags& flags, bool training) {
+  flags.group("Data");
+  flags.option("--data", data, "Data set: cifar10, cifar100 or fashion-mnist");
+  flags.option("--data-dir", data_dir, "Folder of the data set (fashion-mnist: Debian's, if not given)");
+  flags.option("--mean", mean, "Mean per channel of pixels in [0, 1], e.g. 0.485,0.456,0.406 (default: the file's or the set's)")->delimiter(',');
+  flags.option("--std", std, "Standard deviation per channel, e.g. 0.229,0.224,0.225")->delimiter(',');
+  if (!training) return;
+  flags.option("--held-out", held_out, "Training images held out to choose by; the test set is read once, at the end")->check(CLI::NonNegativeNumber);
+  flags.option("--train-images", train_images, "Train on the first N images only (0: all)")->check(CLI::NonNegativeNumber);
+  flags.option("--loader-threads", loader_threads, "Threads that prepare batches")->check(CLI::Range(1, 64));
+}
+
+void WeightsOptions::declare(Flags& flags) {
+  flags.group("Network");
+  flags.option("--weights", weights, "safetensors file with PyTorch's names");
+  flags.option("--model", model, "Network, where the file doesn't describe itself, e.g. resnet20");
+  flags.option("--shortcut", shortcut, "A-pool, A-stride or C, for the CIFAR ResNets");
+}
+
+void TrainingOptions::declare(Flags& flags) {
+  flags.option("--epochs", epochs, "Passes over the training images")->check(CLI::Range(1, 100000));
+  flags.option("--batch", batch, "Images per step")->check(CLI::Range(1, 65536));
+  flags.option("--lr", lr, "Learning rate at its highest")->check(CLI::PositiveNumber);
+  flags.option("--schedule", schedule, "cosine, step or constant");
+  flags.option("--milestones", milestones, "Epochs at which the step schedule divides the rate by 10 (default: half and three quarters)")->delimiter(',');
+  flags.option("--warmup", warmup, "Epochs over which the rate grows from 0")->check(CLI::NonNegativeNumber);
+  flags.option("--momentum", momentum, "")->check(CLI::Range(0.0, 0.9999));
+  flags.option("--weight-decay", weight_decay, "")->check(CLI::NonNegativeNumber);
+  flags.flag("--nesterov", nesterov, "Nesterov's form of momentum");
+  flags.flag("--decoupled-decay", decoupled_decay, "Weight decay apart from the gradient");
+  flags.flag("--no-norm-decay", no_norm_decay, "No weight decay on BatchNorm and biases");
+  flags.option("--label-smoothing", label_smoothing, "")->check(CLI::Range(0.0, 0.99));
+  flags.flag("--no-augment", no_augment, "No random crop and flip");
+}
+
+Schedule TrainingOptions::make_schedule() const {
+  Schedule result{.kind = schedule_kind_of(schedule),
+                  .rate = lr,
+                  .warmup_epochs = warmup,
+                  .epochs = static_cast<double>(epochs),
+                  .milestones = milestones};
+  if (result.milestones.empty()) result.milestones = {0.5 * epochs, 0.75 * epochs};
+  return result;
+}
+
+SgdConfig TrainingOptions::sgd() const {
+  return {.momentum = static_cast<float>(momentum),
+          .decay = static_cast<float>(weight_decay),
+          .decoupled = decoupled_decay,
+          .nesterov = nesterov,
+          .decay_norms_and_biases = !no_norm_decay};
+}
+
+void DistillationOptions::declare(Flags& flags) {
+  flags.option("--distill", weight, "Share of the uncompressed network's opinion in the loss (0: none)")->check(CLI::Range(0.0, 1.0));
+  flags.option("--temperature", temperature, "Temperature of that share")->check(CLI::PositiveNumber);
+}
+
+void RunOptions::declare(CLI::App& app, Flags& flags) {
+  flags.group("Run");
+  flags.option("--out", out, "Run folder to create");
+  app.add_option("--resume", resume, "Continue the run in this folder; every other option comes from its config.json");
+  flags.option("--seed", seed, "Of order, augmentation and initial weights");
+  flags.option("--checkpoint-every", checkpoint_every, "Steps between checkpoints (one is written at each epoch's end too)")->check(CLI::Range(1, 1000000000));
+  flags.option("--threads", threads, "Threads to compute with (0: all)")->check(CLI::Range(0, 1024));
+  flags.option("--conv-choices", conv_choices, "conv_choices.json of a run whose bytes this one must repeat");
+  flags.option("--json", json, "Write the result as JSON to a file, or to standard output with -");
+}
+
+LoadedData load_data(const DataOptions& options, const std::optional<data::Normalization>& of_file) {
+  if (options.data.empty()) fail_usage("--data is missing: which data set? (known: {})", fmt::join(data::dataset_names(), ", "));
+  LoadedData result{data::load_dataset(options.data, options.data_dir), {}};
+  data::Dataset& set = result.dataset;
+  if (options.mean.empty() != options.std.empty()) fail_usage("--mean and --std go together");
+  if (!options.mean.empty()) {
+    set.normalization = {options.mean, options.std};
+  } else if (of_file) {
+    set.normalization = *of_file;
+  }
+  const auto channels = static_cast<std::size_t>(set.train.channels);
+  if (set.normalization.mean.size() != channels || set.normalization.std.size() != channels) {
+    fail_usage("--mean and --std have {} and {} values, {} images have {} channels", set.normalization.mean.size(),
+               set.normalization.std.size(), options.data, channels);
+  }
+  for (float deviation : set.normalization.std) {
+    if (!(deviation > 0.0f)) fail_usage("--std holds {}, expected values above 0", deviation);
+  }
+  result.split = data::hold_out(set.train, options.held_out);
+  if (options.train_images > 0 && static_cast<std::size_t>(options.train_images) < result.split.train.size()) {
+    result.split.train.resize(static_cast<std::size_t>(options.train_images));
+  }
+  return result;
+}
+
+LoadedModel load_model(const WeightsOptions& options) {
+  if (options.weights.empty()) fail_usage("--weights is missing: which network?");
+  const ModelFile file = read_model_file(options.weights);
+  return {network_from(file, graph_of(options, file), options.weights),
+          normalization_of(file, options.weights)};
+}
+
+Metadata normalization_metadata(const data::Normalization& normalization) {
+  return {{kNormalizationKey, nlohmann::json{{"mean", normalization.mean}, {"std", normalization.std}}.dump()}};
+}
+
+void check_fit(const Network& network, const data::Dataset& dataset) {
+  const FeatureShape& input = network.graph().input;
+  if (input != FeatureShape{dataset.train.height, dataset.train.width, dataset.train.channels}) {
+    fail_usage("the network takes {}x{}x{} pictures, {} has {}x{}x{}", input.h, input.w, input.c, dataset.name,
+               dataset.train.height, dataset.train.width, dataset.train.channels);
+  }
+  const FeatureShape output = infer_shapes(network.graph()).at(static_cast<std::size_t>(network.graph().output));
+  if (output.size() != dataset.classes) {
+    fail_usage("the network tells {} classes apart, {} has {}", output.size(), dataset.name, dataset.classes);
+  }
+}
+
+void set_threads(int threads) {
+  if (threads > 0) omp_set_num_threads(threads);
+}
+
+}  // namespace hinge::cli

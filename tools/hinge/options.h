@@ -1,0 +1,82 @@
+// Groups of options that several commands share.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "data/dataset.h"
+#include "data/loader.h"
+#include "engine/nn/model_file.h"
+#include "engine/ops/loss.h"
+#include "engine/optim/schedule.h"
+#include "engine/optim/sgd.h"
+#include "tools/hinge/flags.h"
+
+namespace hinge::cli {
+
+struct DataOptions {
+  std::string data, data_dir;
+  std::vector<float> mean, std;
+  int held_out = 5000;
+  int train_images = 0;
+  int loader_threads = 1;
+
+  void declare(Flags& flags, bool training);
+};
+
+struct WeightsOptions {
+  std::string weights, model, shortcut;
+  void declare(Flags& flags);
+};
+
+struct TrainingOptions {
+  int epochs = 1, batch = 128;
+  double lr = 0.1, warmup = 0.0;
+  std::string schedule = "cosine";
+  std::vector<double> milestones;
+  double momentum = 0.9, weight_decay = 1e-4;
+  bool nesterov = false, decoupled_decay = false, no_norm_decay = false, no_augment = false;
+  double label_smoothing = 0.0;
+
+  void declare(Flags& flags);
+  Schedule make_schedule() const;
+  SgdConfig sgd() const;
+};
+
+struct DistillationOptions {
+  double weight = 0.4, temperature = 4.0;
+  void declare(Flags& flags);
+};
+
+struct RunOptions {
+  std::string out, resume, conv_choices, json;
+  std::uint64_t seed = 0;
+  int checkpoint_every = 200;
+  int threads = 0;
+
+  // `resume` is bound to the command line alone, everything else to config.json too.
+  void declare(CLI::App& app, Flags& flags);
+};
+
+// The data with the normalisation that applies: --mean/--std, else the model file's, else the set's own.
+struct LoadedData {
+  data::Dataset dataset;
+  data::Split split;
+};
+LoadedData load_data(const DataOptions& options, const std::optional<data::Normalization>& of_file);
+
+// Reads --weights; the graph comes from the file, from --model, or from the file's "architecture" entry.
+struct LoadedModel {
+  Network network;
+  std::optional<data::Normalization> normalization;  // stored by us in the file
+};
+LoadedModel load_model(const WeightsOptions& options);
+Metadata normalization_metadata(const data::Normalization& normalization);
+
+// Throws UsageError unless `set` and the network agree on picture and classes.
+void check_fit(const Network& network, const data::Dataset& dataset);
+
+void set_threads(int threads);
+
+}  // namespace hinge::cli

@@ -1,0 +1,108 @@
+#include <omp.h>
+
+#include <cstdio>
+#include <new>
+#if defined(__SSE__)
+#include <xmmintrin.h>
+#endif
+
+#include "engine/core/error.h"
+#include "engine/core/names.h"
+#include "hinge_version.h"
+#include "tools/hinge/commands.h"
+#include "tools/hinge/interrupt.h"
+
+namespace hinge::cli {
+namespace {
+
+// Velocities of groups that were driven to zero decay through the denormal range, where arithmetic is 100 times
+// slower; treat such numbers as zero on every thread.
+void flush_denormals() {
+#if defined(__SSE__)
+#pragma omp parallel
+  _mm_setcsr(_mm_getcsr() | 0x8040);  // flush to zero, denormals are zero
+#endif
+}
+
+int report(const char* what, int code) {
+  std::fprintf(stderr, "hinge: %s\n", what);
+  return code;
+}
+
+std::vector<std::string> names_of_commands(const CLI::App& app) {
+  std::vector<std::string> names;
+  for (const CLI::App* command : app.get_subcommands({})) names.push_back(command->get_name());
+  return names;
+}
+
+std::vector<std::string> names_of_options(const CLI::App& app) {
+  std::vector<std::string> names;
+  for (const CLI::Option* option : app.get_options()) names.push_back(option->get_name());
+  return names;
+}
+
+// What CLI11 says, with the nearest known name where a name was mistyped.
+int report_usage(const CLI::App& app, const CLI::ParseError& error, int argc, const char* const* argv) {
+  std::string text = error.what();
+  const CLI::App* active = &app;
+  for (const CLI::App* command : app.get_subcommands()) active = command;
+  const auto known = active == &app ? names_of_commands(app) : names_of_options(*active);
+  for (int i = 1; i < argc; ++i) {
+    const std::string argument = std::string(argv[i]).substr(0, std::string(argv[i]).find('='));
+    if (std::find(known.begin(), known.end(), argument) != known.end() || text.find(argument) == std::string::npos) continue;
+    if (active != &app && !argument.starts_with("-")) continue;
+    text = fmt::format("unknown {} '{}'{}", active == &app ? "command" : "option", argument, did_you_mean(argument, known));
+    break;
+  }
+  std::fprintf(stderr, "hinge: %s\nTry 'hinge %s%s--help'.\n", text.c_str(), active == &app ? "" : active->get_name().c_str(),
+               active == &app ? "" : " ");
+  return 2;
+}
+
+}  // namespace
+
+int run_program(int argc, const char* const* argv) {
+  flush_denormals();
+  watch_for_interrupts();
+  CLI::App app("hinge: train, compress and evaluate neural networks by group sparsity.\n"
+               "A typical job:\n"
+               "  hinge compress --weights resnet20.safetensors --data cifar10 --data-dir DIR --target flops=0.5 --out RUN\n"
+               "  hinge eval     --weights RUN/model.safetensors --data cifar10 --data-dir DIR",
+               "hinge");
+  app.set_version_flag("--version", std::string("hinge ") + HINGE_VERSION + " (" + HINGE_BUILD + ")");
+  app.require_subcommand(1);
+  std::vector<std::pair<CLI::App*, Action>> actions;
+  const auto add = [&](const char* name, const char* help, Action (*declare)(CLI::App&)) {
+    CLI::App* command = app.add_subcommand(name, help);
+    actions.emplace_back(command, declare(*command));
+  };
+  add("train", "Train a network from scratch.", &declare_train);
+  add("compress", "Make a trained network smaller: search, surgery with proof, fine-tuning.", &declare_compress);
+  add("finetune", "Train a network further, e.g. a compressed one.", &declare_finetune);
+  add("eval", "Score a network on a test set.", &declare_eval);
+  add("info", "Count a network's parameters and operations.", &declare_info);
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& success) {
+    return app.exit(success);
+  } catch (const CLI::ParseError& error) {
+    return report_usage(app, error, argc, argv);
+  }
+  try {
+    for (auto& [command, action] : actions) {
+      if (command->parsed()) action();
+    }
+  } catch (const UsageError& error) {
+    return report(error.what(), 2);
+  } catch (const Interrupted& stop) {
+    return report(stop.what(), 130);
+  } catch (const std::bad_alloc&) {
+    return report("out of memory; a smaller --batch needs less", 1);
+  } catch (const std::exception& error) {
+    return report(error.what(), 1);
+  }
+  return 0;
+}
+
+}  // namespace hinge::cli

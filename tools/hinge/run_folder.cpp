@@ -1,0 +1,114 @@
+#include "tools/hinge/run_folder.h"
+
+#include <omp.h>
+#include <sys/resource.h>
+
+#include <chrono>
+#include <ctime>
+#include <fstream>
+
+#include "engine/io/json.h"
+#include "hinge_version.h"
+#include "kernels/conv2d.h"
+#include "tools/hinge/console.h"
+
+namespace hinge::cli {
+namespace {
+
+constexpr const char* kConfig = "config.json";
+constexpr const char* kChoices = "conv_choices.json";
+
+std::string processor_name() {
+  std::ifstream cpuinfo("/proc/cpuinfo");
+  for (std::string line; std::getline(cpuinfo, line);) {
+    if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
+  }
+  return "unknown";
+}
+
+}  // namespace
+
+std::string utc_now() {
+  const std::time_t now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
+  std::tm utc{};
+  gmtime_r(&now, &utc);
+  char text[32];
+  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc);
+  return text;
+}
+
+nlohmann::json environment() {
+  return {{"hinge", HINGE_VERSION},       {"build", HINGE_BUILD},
+          {"processor", processor_name()}, {"threads", omp_get_max_threads()},
+          {"device", "cpu"},              {"started", utc_now()}};
+}
+
+RunFolder::RunFolder(std::filesystem::path path) : path_(std::move(path)) {
+  lock_ = std::make_unique<io::FolderLock>(path_);
+}
+
+RunFolder RunFolder::create(const std::filesystem::path& path, const nlohmann::json& config) {
+  std::error_code error;
+  std::filesystem::create_directories(path, error);
+  require(!error, "cannot create the run folder {}: {}", path.string(), error.message());
+  RunFolder run(path);
+  if (std::filesystem::exists(path / kConfig)) {
+    fail_usage("{} already holds a run; continue it with --resume {} or choose another --out", path.string(), path.string());
+  }
+  run.config_ = config;
+  run.metrics_ = std::make_unique<io::AppendFile>(path / "metrics.jsonl");
+  run.metrics_->truncate(0);
+  io::write_json(path / "environment.json", environment());
+  io::write_json(path / kConfig, config);  // last: a folder with a config is a run
+  return run;
+}
+
+RunFolder RunFolder::open(const std::filesystem::path& path) {
+  if (!std::filesystem::exists(path / kConfig)) {
+    fail_usage("{} holds no run to resume: it has no {}", path.string(), kConfig);
+  }
+  RunFolder run(path);
+  run.config_ = io::read_json(path / kConfig);
+  run.metrics_ = std::make_unique<io::AppendFile>(path / "metrics.jsonl");
+  return run;
+}
+
+void RunFolder::save(const io::Checkpoint& checkpoint) {
+  record_choices();
+  io::save_checkpoint(path_, "checkpoint", checkpoint);
+}
+
+std::optional<io::Checkpoint> RunFolder::load() {
+  auto checkpoint = io::load_checkpoint(path_, "checkpoint");
+  if (checkpoint && !checkpoint->warning.empty()) say("warning: {}", checkpoint->warning);
+  return checkpoint;
+}
+
+void RunFolder::metric(const nlohmann::json& line) { metrics_->line(io::json_text(line, "metrics")); }
+
+void RunFolder::rewind_metrics(std::uint64_t bytes) {
+  if (metrics_->size() > bytes) metrics_->truncate(bytes);
+}
+
+void RunFolder::record_choices() {
+  const kernels::ConvChoices choices = kernels::conv_choices();
+  if (choices.size() == recorded_choices_) return;
+  io::write_json(file(kChoices), choices);
+  recorded_choices_ = choices.size();
+}
+
+void RunFolder::restore_choices(const std::string& from) {
+  const std::filesystem::path source = std::filesystem::exists(file(kChoices)) || from.empty() ? file(kChoices) : std::filesystem::path(from);
+  if (!std::filesystem::exists(source)) {
+    if (!from.empty()) fail_usage("--conv-choices {}: no such file", from);
+    return;
+  }
+  const nlohmann::json json = io::read_json(source);
+  try {
+    kernels::set_conv_choices(json.get<kernels::ConvChoices>());
+  } catch (const nlohmann::json::exception&) {
+    fail("{}: expected an object of strings", source.string());
+  }
+}
+
+}  // namespace hinge::cli

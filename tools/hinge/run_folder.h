@@ -1,0 +1,60 @@
+// The folder of a run: config, environment, metrics, checkpoints, results.
+//
+//   config.json         what the run was started with; --resume reads it back
+//   environment.json    version, processor, threads
+//   conv_choices.json   which convolution ran for which shape: with it a repeated run makes the same bytes
+//   metrics.jsonl       one JSON object per line and epoch
+//   checkpoint*.safetensors   the state of the run, and the one before it
+//   result.json         the outcome
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "engine/io/checkpoint.h"
+#include "engine/io/file.h"
+
+namespace hinge::cli {
+
+class RunFolder {
+ public:
+  // A new run: the folder must not hold one already. Only one process may have a run open.
+  static RunFolder create(const std::filesystem::path& path, const nlohmann::json& config);
+  static RunFolder open(const std::filesystem::path& path);
+
+  const std::filesystem::path& path() const { return path_; }
+  std::filesystem::path file(const std::string& name) const { return path_ / name; }
+  const nlohmann::json& config() const { return config_; }
+
+  void save(const io::Checkpoint& checkpoint);
+  // What was saved last, if anything; says on the console if the newest file was damaged.
+  std::optional<io::Checkpoint> load();
+
+  void metric(const nlohmann::json& line);
+  // Forgets metrics written after the checkpoint that says `bytes`.
+  void rewind_metrics(std::uint64_t bytes);
+  std::uint64_t metric_bytes() const { return metrics_->size(); }
+
+  // Writes conv_choices.json if choices were added since the last call.
+  void record_choices();
+  // Choices recorded here, or in `from` (a conv_choices.json of another run) where given.
+  void restore_choices(const std::string& from);
+
+ private:
+  explicit RunFolder(std::filesystem::path path);
+
+  std::filesystem::path path_;
+  nlohmann::json config_;
+  std::unique_ptr<io::FolderLock> lock_;
+  std::unique_ptr<io::AppendFile> metrics_;
+  std::size_t recorded_choices_ = 0;
+};
+
+// Version, processor, thread count, compiler.
+nlohmann::json environment();
+// Seconds since 1970 as "2026-11-23T23:54:29Z".
+std::string utc_now();
+
+}  // namespace hinge::cli

@@ -1,0 +1,79 @@
+#include "tools/hinge/session.h"
+
+#include <sys/resource.h>
+
+#include "engine/io/json.h"
+
+namespace hinge::cli {
+
+RunFolder start_run(const std::string& command, CLI::App& app, Flags& flags, RunOptions& options) {
+  if (options.json == "-") lines_to_stderr();
+  const bool resuming = !options.resume.empty();
+  if (resuming) {
+    for (const CLI::Option* option : app.get_options()) {
+      if (option->count() > 0 && option->get_name() != "--resume") {
+        fail_usage("--resume takes every option from {}/config.json; remove {}", options.resume, option->get_name());
+      }
+    }
+  } else if (options.out.empty()) {
+    fail_usage("--out is missing: the folder for this run");
+  }
+  nlohmann::json config = {{"command", command}, {"options", flags.values()}};
+  RunFolder run = resuming ? RunFolder::open(options.resume) : RunFolder::create(options.out, config);
+  if (resuming) {
+    const std::string origin = run.file("config.json").string();
+    require(run.config().contains("command") && run.config().contains("options"), "{}: 'command' or 'options' is missing", origin);
+    if (run.config()["command"] != command) {
+      fail_usage("{} is a run of 'hinge {}', not of 'hinge {}'", options.resume, run.config()["command"].get<std::string>(), command);
+    }
+    flags.set(run.config()["options"], origin);
+    if (options.json == "-") lines_to_stderr();
+  }
+  set_threads(options.threads);
+  run.restore_choices(options.conv_choices);
+  return run;
+}
+
+std::optional<io::Checkpoint> checkpoint_of(RunFolder& run, const data::Dataset& dataset) {
+  std::optional<io::Checkpoint> checkpoint = run.load();
+  if (checkpoint) {
+    const auto& then = checkpoint->state.at("data").get_ref<const std::string&>();
+    require(then == dataset.fingerprint, "{}: the data have changed since this run began (fingerprint {} then, {} now)",
+            run.path().string(), then, dataset.fingerprint);
+  }
+  return checkpoint;
+}
+
+void finish_run(RunFolder& run, const RunOptions& options, nlohmann::json result) {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  result["seed"] = options.seed;
+  result["environment"] = environment();
+  result["config"] = run.config();
+  result["finished"] = utc_now();
+  result["peak_resident_mib"] = usage.ru_maxrss / 1024;
+  io::write_json(run.file("result.json"), result);
+  if (options.json == "-") {
+    std::fputs((io::json_text(result, "result", 2) + "\n").c_str(), stdout);
+  } else if (!options.json.empty()) {
+    io::write_json(options.json, result);
+  }
+  say("Everything is in {}", run.path().string());
+}
+
+void say_table(const std::vector<std::vector<std::string>>& rows) {
+  std::vector<std::size_t> widths;
+  for (const auto& row : rows) {
+    widths.resize(std::max(widths.size(), row.size()), 0);
+    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+  }
+  for (const auto& row : rows) {
+    std::string line;
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      line += i == 0 ? fmt::format("  {:<{}}", row[i], widths[i]) : fmt::format("  {:>{}}", row[i], widths[i]);
+    }
+    say("{}", line);
+  }
+}
+
+}  // namespace hinge::cli

@@ -1,0 +1,196 @@
+#include "tools/hinge/trainer.h"
+
+#include <chrono>
+#include <cmath>
+
+#include "engine/autograd/backward.h"
+#include "tools/hinge/console.h"
+#include "tools/hinge/interrupt.h"
+
+namespace hinge::cli {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+data::LoaderOptions loader_options(const TrainerSetup& setup, const data::Dataset& dataset) {
+  const bool digits = dataset.name == "fashion-mnist";
+  return {.batch_size = setup.options.batch,
+          .shuffle = true,
+          .augment = !setup.options.no_augment,
+          .augmentation = {.padding = digits ? 2 : 4, .flip = true, .seed = setup.seed},
+          .threads = 1,
+          // A last, smaller batch would be a shape of its own and, of one image, break BatchNorm.
+          .drop_last = static_cast<int>(setup.split->train.size()) >= setup.options.batch};
+}
+
+void put(std::map<std::string, Tensor>& to, const std::string& prefix, const std::map<std::string, Tensor>& from) {
+  for (const auto& [name, tensor] : from) to.emplace(prefix + name, tensor);
+}
+
+std::map<std::string, Tensor> take(const std::map<std::string, Tensor>& from, const std::string& prefix) {
+  std::map<std::string, Tensor> result;
+  for (const auto& [name, tensor] : from) {
+    if (name.starts_with(prefix)) result.emplace(name.substr(prefix.size()), tensor);
+  }
+  return result;
+}
+
+}  // namespace
+
+Trainer::Trainer(const TrainerSetup& setup, Network& network, Optimizer& optimizer, TrainingHooks& hooks,
+                 RunFolder& run)
+    : setup_(setup), network_(network), optimizer_(optimizer), hooks_(hooks), run_(run),
+      schedule_(setup.options.make_schedule()),
+      loader_(setup.dataset->train, setup.dataset->normalization, setup.split->train, loader_options(setup, *setup.dataset)) {
+  require(loader_.batches() > 0, "{}: no training images are left after holding out {}", setup.phase, setup.split->held_out.size());
+}
+
+void Trainer::restore(const io::Checkpoint& checkpoint) {
+  const nlohmann::json& state = checkpoint.state;
+  epoch_ = state.at("epoch").get<int>();
+  batch_ = state.at("batch").get<int>();
+  sums_ = {state.at("loss_sum").get<double>(), state.at("images").get<std::int64_t>(), state.at("top1").get<std::int64_t>()};
+  if (!state.at("best_error").is_null()) best_error_ = state.at("best_error").get<double>();
+  best_epoch_ = state.at("best_epoch").get<int>();
+  network_.set_values(take(checkpoint.tensors, "value/"));
+  optimizer_.restore(take(checkpoint.tensors, "optimizer/"));
+  best_values_ = take(checkpoint.tensors, "best/");
+  hooks_.restore(checkpoint);
+  run_.rewind_metrics(state.at("metric_bytes").get<std::uint64_t>());
+}
+
+void Trainer::save() const {
+  io::Checkpoint checkpoint;
+  checkpoint.state = {{"phase", setup_.phase},
+                      {"epoch", epoch_},
+                      {"batch", batch_},
+                      {"loss_sum", sums_.loss_sum},
+                      {"images", sums_.images},
+                      {"top1", sums_.top1},
+                      {"best_error", best_error_ ? nlohmann::json(*best_error_) : nlohmann::json()},
+                      {"best_epoch", best_epoch_},
+                      {"metric_bytes", run_.metric_bytes()},
+                      {"data", setup_.dataset->fingerprint}};
+  put(checkpoint.tensors, "value/", network_.values());
+  put(checkpoint.tensors, "optimizer/", optimizer_.state());
+  put(checkpoint.tensors, "best/", best_values_);
+  hooks_.save(checkpoint);
+  run_.save(checkpoint);
+}
+
+void Trainer::step(const data::Batch& batch, std::int64_t global_step) {
+  const Tensor labels = labels_tensor(batch.labels);
+  Tensor teacher_logits;
+  if (setup_.teacher != nullptr && setup_.loss.distillation_weight > 0.0f) {
+    const NoGradients guard;
+    teacher_logits = setup_.teacher->forward(batch.images, {}, stream_);
+  }
+  const Tensor logits = network_.forward(
+      batch.images, {.training = true, .seed = setup_.seed, .step = static_cast<std::uint64_t>(global_step)}, stream_);
+  const Tensor loss = classification_loss(logits, labels, teacher_logits, setup_.loss, stream_);
+  const double value = static_cast<double>(loss.item());
+  if (!std::isfinite(value)) {
+    fail("{}: the loss became {} at epoch {}, step {}; the last good checkpoint is in {} (a lower --lr may help)",
+         setup_.phase, value, epoch_ + 1, batch_ + 1, run_.path().string());
+  }
+  const Score batch_score = score(logits, labels, stream_);
+  sums_.loss_sum += value * static_cast<double>(batch_score.images);
+  sums_.images += batch_score.images;
+  sums_.top1 += batch_score.top1;
+
+  const std::vector<Parameter*> parameters = network_.parameters();
+  std::vector<Tensor> leaves;
+  for (const Parameter* parameter : parameters) leaves.push_back(parameter->value);
+  const std::vector<Tensor> grads = gradients(loss, leaves, stream_);
+  hooks_.before_update(global_step, parameters, grads);
+  const double progress = static_cast<double>(global_step) / static_cast<double>(loader_.batches());
+  optimizer_.step(parameters, grads, static_cast<float>(schedule_.at(progress)), stream_);
+}
+
+void Trainer::end_epoch(double seconds) {
+  const double images = static_cast<double>(sums_.images);
+  const double train_loss = sums_.loss_sum / images;
+  const double train_error = 100.0 * (1.0 - static_cast<double>(sums_.top1) / images);
+  nlohmann::json line = {{"phase", setup_.phase},
+                         {"epoch", epoch_ + 1},
+                         {"rate", schedule_.at(epoch_ + 1)},
+                         {"train_loss", train_loss},
+                         {"train_error", train_error},
+                         {"seconds", seconds}};
+  std::string held_out_text;
+  if (!setup_.split->held_out.empty()) {
+    const Score held_out = evaluate(network_, setup_.dataset->train, setup_.dataset->normalization,
+                                    setup_.split->held_out, "held-out images");
+    line["held_out"] = score_to_json(held_out);
+    held_out_text = fmt::format("  held-out error {:.2f} %", held_out.top1_error());
+    if (!best_error_ || held_out.top1_error() < *best_error_) {
+      best_error_ = held_out.top1_error();
+      best_epoch_ = epoch_ + 1;
+      if (setup_.keep_best) {
+        best_values_.clear();
+        for (const auto& [name, tensor] : network_.values()) best_values_.emplace(name, tensor.clone());
+      }
+    }
+  }
+  line.update(hooks_.metrics());
+  run_.metric(line);
+  say("{} epoch {}/{}  loss {:.4f}  train error {:.2f} %{}  {}  {}", setup_.phase, epoch_ + 1, setup_.options.epochs,
+      train_loss, train_error, held_out_text, duration_text(seconds), hooks_.note());
+}
+
+TrainingOutcome Trainer::run(const std::optional<io::Checkpoint>& checkpoint) {
+  const bool resumed = checkpoint && checkpoint->state.at("phase") == setup_.phase;
+  if (resumed) {
+    restore(*checkpoint);
+    say("{}: resumed at epoch {}, step {}", setup_.phase, epoch_ + 1, batch_ + 1);
+  } else {
+    save();  // from here on this phase is the one to resume
+  }
+  const auto start = Clock::now();
+  std::int64_t images_here = 0;
+  bool stop = false;
+  const std::int64_t steps = static_cast<std::int64_t>(setup_.options.epochs) * loader_.batches();
+  while (epoch_ < setup_.options.epochs && !stop) {
+    const auto epoch_start = Clock::now();
+    Progress progress(fmt::format("{} {}/{}", setup_.phase, epoch_ + 1, setup_.options.epochs), loader_.images(),
+                      static_cast<std::int64_t>(batch_) * setup_.options.batch);
+    loader_.start(static_cast<std::uint64_t>(epoch_), batch_);
+    while (!stop) {
+      const std::optional<data::Batch> batch = loader_.next();
+      if (!batch) break;
+      const std::int64_t global_step = static_cast<std::int64_t>(epoch_) * loader_.batches() + batch_;
+      step(*batch, global_step);
+      ++batch_;
+      images_here += batch->images.dim(0);
+      stop = hooks_.after_update(global_step + 1, steps);
+      run_.record_choices();
+      progress.update(sums_.images, fmt::format("loss {:.3f}  {}", sums_.loss_sum / static_cast<double>(sums_.images), hooks_.note()));
+      const bool epoch_ends = batch_ == loader_.batches();
+      if (interrupt_requested() && !stop && !epoch_ends) {
+        save();
+        throw Interrupted(fmt::format("stopped at epoch {}, step {}; everything is saved", epoch_ + 1, batch_));
+      }
+      if (!stop && !epoch_ends && batch_ % setup_.checkpoint_every == 0) save();
+    }
+    progress.finish();
+    end_epoch(seconds_since(epoch_start));
+    ++epoch_;
+    batch_ = 0;
+    sums_ = {};
+    if (!stop) save();
+    if (interrupt_requested()) {
+      throw Interrupted(fmt::format("stopped after epoch {}; everything is saved", epoch_));
+    }
+  }
+  if (setup_.keep_best && !best_values_.empty()) network_.set_values(best_values_);
+  const double seconds = seconds_since(start);
+  return {.epochs = epoch_,
+          .seconds = seconds,
+          .images_per_second = static_cast<double>(images_here) / std::max(seconds, 1e-9),
+          .best_error = best_error_,
+          .best_epoch = best_epoch_};
+}
+
+}  // namespace hinge::cli
