@@ -105,7 +105,11 @@ template <bool kRelu>
 void backward_rows(const BatchNormShape& s, const float* dy, const float* x, const float* y,
                    const float* mean, const float* rstd, const float* gamma, bool batch_statistics,
                    const BatchNormGradients& grad) {
-  const auto masked = [=](std::int64_t i) { return kRelu ? (y[i] > 0.0f ? dy[i] : 0.0f) : dy[i]; };
+  // dy is loaded before the comparison: a load that may not happen can't be vectorised.
+  const auto masked = [=](std::int64_t i) {
+    const float d = dy[i];
+    return kRelu ? (y[i] > 0.0f ? d : 0.0f) : d;
+  };
   std::vector<double> sum_dy(static_cast<std::size_t>(s.c)), sum_dy_x(sum_dy.size());
   channel_sums(s.rows, s.c, sum_dy.data(), sum_dy_x.data(),
                [=](std::int64_t i, std::int64_t channel, float& s0, float& s1) {
@@ -134,12 +138,15 @@ void backward_rows(const BatchNormShape& s, const float* dy, const float* x, con
     for (std::int64_t row = range.begin; row < range.end; ++row) {
       const std::int64_t base = row * s.c;
       if (grad.dz != nullptr) {
-        for (std::int64_t j = 0; j < s.c; ++j) grad.dz[base + j] = masked(base + j);
+        float* dz = grad.dz;
+#pragma omp simd
+        for (std::int64_t j = 0; j < s.c; ++j) dz[base + j] = masked(base + j);
       }
       if (grad.dx == nullptr) continue;
+      float* dx = grad.dx;
 #pragma omp simd
       for (std::int64_t j = 0; j < s.c; ++j) {
-        grad.dx[base + j] = pa[j] * masked(base + j) + pb[j] * (x[base + j] - mean[j]) + pd[j];
+        dx[base + j] = pa[j] * masked(base + j) + pb[j] * (x[base + j] - mean[j]) + pd[j];
       }
     }
   });

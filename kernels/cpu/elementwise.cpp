@@ -21,7 +21,10 @@ void relu_forward(std::int64_t size, const float* x, float* y) {
   each(size, [=](std::int64_t i) { y[i] = x[i] <= 0.0f ? 0.0f : x[i]; });
 }
 void relu_backward(std::int64_t size, const float* dy, const float* y, float* dx) {
-  each(size, [=](std::int64_t i) { dx[i] = y[i] > 0.0f ? dy[i] : 0.0f; });
+  each(size, [=](std::int64_t i) {
+    const float d = dy[i];
+    dx[i] = y[i] > 0.0f ? d : 0.0f;
+  });
 }
 void add(std::int64_t size, const float* a, const float* b, float* c) {
   each(size, [=](std::int64_t i) { c[i] = a[i] + b[i]; });

@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# Installs what hinge needs to build, where it is missing. Debian 12 or Ubuntu 24.04 and newer.
+#
+#   tools/setup.sh            libraries and tools, Fashion-MNIST for the demo
+#   tools/setup.sh --tests    the same and what the tests need
+set -euo pipefail
+
+packages=(g++ cmake ninja-build libdnnl-dev libeigen3-dev libfmt-dev nlohmann-json3-dev libcli11-dev zlib1g-dev
+          dataset-fashion-mnist)
+case "${1:-}" in
+  "") ;;
+  --tests) packages+=(catch2 python3 python3-numpy python3-pil clang-format) ;;
+  *) echo "tools/setup.sh: unknown option '$1', expected --tests or nothing" >&2; exit 2 ;;
+esac
+
+missing=()
+for package in "${packages[@]}"; do
+  dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")
+done
+[ ${#missing[@]} -eq 0 ] && exit 0
+
+root=()
+if [ "$(id -u)" -ne 0 ]; then
+  if ! command -v sudo >/dev/null; then
+    echo "tools/setup.sh: these packages are missing and there is no sudo to install them: ${missing[*]}" >&2
+    exit 1
+  fi
+  root=(sudo)
+fi
+echo "Installing: ${missing[*]}"
+"${root[@]}" apt-get update -qq
+if ! "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null; then
+  echo "tools/setup.sh: could not install: ${missing[*]}" >&2
+  exit 1
+fi

@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Sets up, builds and runs every check: include directions, formats of names, all tests plain and under
+# AddressSanitizer and UndefinedBehaviorSanitizer.
+#
+#   tools/test.sh            everything
+#   tools/test.sh cpu        plain only           (or: asan-ubsan)
+#
+# Tests on real CIFAR-10 and pretrained networks use $HINGE_SHARED (default ../shared) and say so when they skip.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+presets=("${@:-cpu}")
+[ $# -eq 0 ] && presets=(cpu asan-ubsan)
+
+tools/setup.sh --tests
+python3 tools/dev/check_includes.py
+export HINGE_SHARED=${HINGE_SHARED:-$PWD/../shared}
+export HINGE_CIFAR=${HINGE_CIFAR:-$PWD/build/cifar}
+if [ -d "$HINGE_SHARED/data/cifar10" ] && [ ! -f "$HINGE_CIFAR/cifar-10-batches-bin/test_batch.bin" ]; then
+  python3 "$HINGE_SHARED/tools/unpack-cifar" "$HINGE_SHARED/data" "$HINGE_CIFAR" cifar10
+fi
+for preset in "${presets[@]}"; do
+  cmake --preset "$preset" >/dev/null
+  cmake --build --preset "$preset"
+  ctest --preset "$preset"
+done
