@@ -87,6 +87,11 @@ std::vector<std::int64_t> ranks_at(const std::vector<std::vector<double>>& score
 
 }  // namespace
 
+double ratio_above(const Budget& budget, const std::vector<std::vector<double>>& scores, double threshold,
+                   double minimum_share) {
+  return budget.ratio(ranks_at(scores, threshold, minimum_share));
+}
+
 RankChoice choose_ranks(const Budget& budget, const std::vector<std::vector<double>>& scores, double target,
                         double minimum_share) {
   require(scores.size() == budget.layers(), "choose_ranks: scores of {} layers, expected {}", scores.size(),

@@ -58,6 +58,10 @@ struct RankChoice {
 RankChoice choose_ranks(const Budget& budget, const std::vector<std::vector<double>>& scores, double target,
                         double minimum_share = kMinimumShare);
 
+// The ratio with the groups at or below `threshold` removed, each layer's minimum kept.
+double ratio_above(const Budget& budget, const std::vector<std::vector<double>>& scores, double threshold,
+                   double minimum_share = kMinimumShare);
+
 // The ratio with every layer at its minimum: targets below it can't be reached.
 double least_ratio(const Budget& budget, const std::vector<std::int64_t>& ranks, double minimum_share = kMinimumShare);
 

@@ -7,9 +7,10 @@
 namespace hinge::compress {
 namespace {
 
-constexpr double kHorizon = 1.0 / 8.0;
+constexpr double kHorizon = 1.0 / 3.0;
 constexpr double kArrival = 0.95;  // the plan reaches the target here: the rest is slack
-constexpr double kMinCorrection = 0.1, kMaxCorrection = 1000.0;
+constexpr double kMinCorrection = 0.25, kMaxCorrection = 8.0;
+constexpr double kHighestScore = 0.95;  // groups near the mean and above never vanish by themselves
 
 }  // namespace
 
@@ -19,20 +20,14 @@ double LambdaControl::planned_ratio(double progress) const {
 
 double LambdaControl::update(std::int64_t step, const Budget& budget,
                              const std::vector<std::vector<double>>& scores) {
-  std::vector<std::int64_t> alive;
-  for (const auto& layer : scores) {
-    const auto nonzero = std::ranges::count_if(layer, [](double score) { return score > 0.0; });
-    alive.push_back(std::max<std::int64_t>(
-        nonzero, minimum_rank(static_cast<std::int64_t>(layer.size()), options_.minimum_share)));
-  }
-  ratio_ = budget.ratio(alive);
+  ratio_ = ratio_above(budget, scores, kGone, options_.minimum_share);
   const double progress = static_cast<double>(step) / static_cast<double>(options_.steps);
   const double behind = ratio_ - planned_ratio(progress);
   correction_ = std::clamp(correction_ * std::exp(options_.gain * behind), kMinCorrection, kMaxCorrection);
 
   const RankChoice ahead = choose_ranks(budget, scores, planned_ratio(progress + kHorizon), options_.minimum_share);
-  const double horizon_steps = std::max(1.0, kHorizon * static_cast<double>(options_.steps));
-  return correction_ * ahead.threshold / (options_.rate * horizon_steps);
+  const double shrinkage = -std::log(1.0 - std::min(ahead.threshold, kHighestScore));
+  return correction_ * shrinkage / (options_.rate * std::max(1.0, kHorizon * static_cast<double>(options_.steps)));
 }
 
 nlohmann::json LambdaControl::state() const { return {{"correction", correction_}, {"ratio", ratio_}}; }

@@ -1,13 +1,17 @@
 // Steers lambda so that the search meets a FLOPs target at its end, whatever the network: nobody has to guess it.
 //
-// The plan: the ratio of FLOPs kept falls linearly from 1 to the target over the search,
+// Behind every convolution here stands a BatchNorm, so the scale of a whole matrix A carries no information: only the
+// norms of its groups relative to each other do. The control works on scores s_g = n_g / mean of the layer's norms now,
+// and gamma_l follows that mean. One proximal step of group lasso with tau = rate * lambda then does
+//   s <- (s - tau) / (1 - tau),   so   ds/dstep = -tau (1 - s)
+// groups below the mean fall away from it, those above rise, and a group at s is gone after ln(1 / (1 - s)) / tau steps.
+//
+// The plan lets the ratio of FLOPs kept fall linearly from 1 to the target,
 //   r*(t) = 1 - (1 - target) min(1, t / 0.95),     t in [0, 1] the progress of the search.
-// Looking one horizon h = 1/8 of the search ahead, the groups that must be gone by then are those with a score (norm
-// over gamma) below T_h, the exact threshold for r*(t + h). The proximal step of group lasso lowers every score by
-// rate * lambda a step, so within the horizon's steps lambda = T_h / (rate * steps) would bring them to zero if the
-// loss did not pull back. It does: a factor c corrects for it by integral control in the log domain,
-//   c <- c exp(gain (r - r*))     r = the ratio with only the groups that are exactly zero removed,
-// and lambda = c T_h / (rate * steps). Nothing in it depends on the network's size or scale.
+// Looking a horizon h = 1/3 of the search ahead, the groups that must be gone by then are those with a score below T_h,
+// the exact threshold for r*(t + h); were there no loss, lambda = ln(1 / (1 - T_h)) / (rate * steps of the horizon)
+// would do it. The loss pulls back; a factor c corrects for it by integral control in the log domain,
+//   c <- c exp(gain (r - r*)),     r = the ratio without the groups whose score is below kGone.
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>
@@ -16,6 +20,9 @@
 
 namespace hinge::compress {
 
+// A group whose norm is below this share of its layer's mean carries at most a percent of a mean group's energy.
+inline constexpr double kGone = 0.1;
+
 class LambdaControl {
  public:
   struct Options {
@@ -23,7 +30,7 @@ class LambdaControl {
     double rate = 0.1;             // of A
     std::int64_t steps = 1;        // of the whole search
     double minimum_share = kMinimumShare;
-    double gain = 1.0;             // per check
+    double gain = 0.1;             // per update
   };
   explicit LambdaControl(const Options& options) : options_(options) {}
 
@@ -31,7 +38,7 @@ class LambdaControl {
   double update(std::int64_t step, const Budget& budget, const std::vector<std::vector<double>>& scores);
 
   double planned_ratio(double progress) const;
-  double ratio() const { return ratio_; }  // at the last update: only zero groups removed
+  double ratio() const { return ratio_; }  // at the last update, without the groups that are as good as gone
   double correction() const { return correction_; }
 
   nlohmann::json state() const;

@@ -18,13 +18,15 @@ std::vector<GroupSet> row_groups(Network& network, const std::vector<FactorPair>
   return sets;
 }
 
-void balance_layers(std::vector<GroupSet>& sets, const Stream& stream) {
-  for (GroupSet& set : sets) {
+std::vector<double> mean_norms(const std::vector<GroupSet>& sets, const Stream& stream) {
+  std::vector<double> means;
+  for (const GroupSet& set : sets) {
     const std::vector<float> norms = group_norms(set.view(), stream);
-    const double mean = std::accumulate(norms.begin(), norms.end(), 0.0) / static_cast<double>(norms.size());
-    require(mean > 0.0, "{}: all groups are zero, the layer can't be balanced", set.parameter->name);
-    set.gamma = mean;
+    means.push_back(std::accumulate(norms.begin(), norms.end(), 0.0) / static_cast<double>(norms.size()));
+    require(means.back() > 0.0, "{}: the mean of its group norms is {}, the layer can't be balanced",
+            set.parameter->name, means.back());
   }
+  return means;
 }
 
 ProximalOptimizer::ProximalOptimizer(std::unique_ptr<Optimizer> nested, std::unique_ptr<Regularizer> regularizer,

@@ -28,8 +28,8 @@ struct GroupSet {
 
 // Rows of A of every pair: row i is the input channel i of the pointwise filters [K, 1, 1, rank].
 std::vector<GroupSet> row_groups(Network& network, const std::vector<FactorPair>& pairs);
-// gamma_l = the mean group norm of layer l now (layer balancing).
-void balance_layers(std::vector<GroupSet>& sets, const Stream& stream);
+// The mean group norm of each layer now. With gamma_l set to it, layers are balanced.
+std::vector<double> mean_norms(const std::vector<GroupSet>& sets, const Stream& stream);
 
 class ProximalOptimizer final : public Optimizer {
  public:
@@ -39,7 +39,7 @@ class ProximalOptimizer final : public Optimizer {
   void set_lambda(double lambda) { lambda_ = lambda; }
   double lambda() const { return lambda_; }
   const std::vector<GroupSet>& sets() const { return sets_; }
-  // Of a resumed run: the weights of the layers as they were when it began.
+  // New weights of the layers, in the order of sets().
   void set_gammas(const std::vector<double>& gammas);
 
   void step(std::span<Parameter* const> parameters, std::span<const Tensor> gradients, float rate,

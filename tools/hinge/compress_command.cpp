@@ -69,10 +69,9 @@ class Compression {
     const SearchOptions& search = options_.search;
     compress::Attached attached = compress::attach(original_, layers, compress::initialisation_of(search.init));
     const compress::Budget budget(original_.graph(), attached.network.graph(), attached.pairs, count);
-    say("{} layers get a matrix each; {} of {} MACs are the target", layers.size(), target, cost_of(original_.graph()).macs);
+    say("{} layers get a sparsity-inducing matrix each; the target is {:.2f} % of {} MACs", layers.size(), 100.0 * target, cost_of(original_.graph()).macs);
 
     std::vector<compress::GroupSet> sets = compress::row_groups(attached.network, attached.pairs);
-    if (!search.no_balance) compress::balance_layers(sets, stream_);
     // The search's own rate is constant; decay, batch and augmentation are the fine-tuning's.
     TrainingOptions training = options_.finetune;
     training.epochs = search.epochs, training.lr = search.lr, training.schedule = "constant", training.warmup = 0.0;

@@ -45,19 +45,14 @@ SearchHooks::SearchHooks(const SearchOptions& options, double target, std::int64
     if (matrices == 2 && !options.no_rate_adjustment) balance_[block];
   }
   for (Parameter* parameter : attached_.network.parameters()) parameter->rate_scale = static_cast<float>(options.lr_ratio);
-  set_rates(1.0);
+  weigh_layers();
+  set_rates();
   look(0);
 }
 
-// A learns at the full rate, everything else at lr_ratio; a block's first matrix at 1/r^1.35 of it.
-void SearchHooks::set_rates(double adjustment) {
-  std::map<std::string, bool> seen;
-  for (const auto& pair : attached_.pairs) {
-    const bool first = !seen[pair.block];
-    seen[pair.block] = true;
-    const bool adjusted = first && balance_.contains(pair.block);
-    attached_.network.parameter(pair.pointwise + ".weight").rate_scale = adjusted ? static_cast<float>(1.0 / adjustment) : 1.0f;
-  }
+// A learns at the full rate, everything else at lr_ratio; before_update adjusts a block's first matrix.
+void SearchHooks::set_rates() {
+  for (const auto& pair : attached_.pairs) attached_.network.parameter(pair.pointwise + ".weight").rate_scale = 1.0f;
 }
 
 void SearchHooks::before_update(std::int64_t, std::span<Parameter* const> parameters, std::span<const Tensor> gradients) {
@@ -76,7 +71,18 @@ void SearchHooks::before_update(std::int64_t, std::span<Parameter* const> parame
   }
 }
 
+// gamma: each layer's mean group norm, or the network's for all of them.
+void SearchHooks::weigh_layers() {
+  std::vector<double> gammas = compress::mean_norms(optimizer_.sets(), stream_);
+  if (options_.no_balance) {
+    const double mean = std::accumulate(gammas.begin(), gammas.end(), 0.0) / static_cast<double>(gammas.size());
+    gammas.assign(gammas.size(), mean);
+  }
+  optimizer_.set_gammas(gammas);
+}
+
 void SearchHooks::look(std::int64_t step) {
+  if (options_.lambda <= 0.0) weigh_layers();  // a fixed lambda keeps the weights of the start, as the paper does
   const auto scores = compress::group_scores(optimizer_.sets(), stream_);
   const double steered = control_.update(step, budget_, scores);
   ratio_ = control_.ratio();
@@ -104,9 +110,9 @@ bool SearchHooks::after_update(std::int64_t step, std::int64_t steps) {
 
 std::vector<std::vector<double>> SearchHooks::final_scores() {
   auto scores = compress::group_scores(optimizer_.sets(), stream_);
-  // Zero groups can't be chosen again. If too many vanished since the last look, go back to it: there the threshold
-  // can still be placed exactly.
-  if (ratio_ <= target_ && !snapshot_.empty()) {
+  // Groups that are exactly zero can't be chosen again. If too many of them vanished since the last look, go back to
+  // it: there the threshold can still be placed exactly.
+  if (!snapshot_.empty() && compress::ratio_above(budget_, scores, 0.0, options_.minimum_share) < target_) {
     attached_.network.set_values(snapshot_);
     scores = compress::group_scores(optimizer_.sets(), stream_);
   }

@@ -45,7 +45,8 @@ class SearchHooks final : public TrainingHooks {
 
  private:
   void look(std::int64_t step);
-  void set_rates(double adjustment);
+  void weigh_layers();
+  void set_rates();
 
   SearchOptions options_;
   double target_;
@@ -55,8 +56,8 @@ class SearchHooks final : public TrainingHooks {
   compress::LambdaControl control_;
   compress::LambdaAnnealing annealing_;
   std::map<std::string, compress::RateBalance> balance_;  // by block with two matrices
-  double ratio_ = 1.0;  // with only zero groups removed
-  std::map<std::string, Tensor> snapshot_;  // values at the look before the last
+  double ratio_ = 1.0;  // without the groups that are as good as gone
+  std::map<std::string, Tensor> snapshot_;  // values at the last look that ended nothing
   Stream stream_;
 };
 

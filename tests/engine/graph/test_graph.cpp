@@ -1,5 +1,7 @@
 #include "engine/graph/graph.h"
 
+#include <functional>
+
 #include "engine/graph/builder.h"
 #include "engine/graph/cost.h"
 #include "tests/support/catch.h"

@@ -1,5 +1,7 @@
 #include "engine/nn/model_file.h"
 
+#include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <iostream>
 

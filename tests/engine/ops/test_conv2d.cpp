@@ -1,5 +1,7 @@
 #include "engine/ops/conv2d.h"
 
+#include <cmath>
+
 #include "engine/autograd/backward.h"
 #include "kernels/conv2d.h"
 #include "tests/support/catch.h"
