@@ -1,7 +1,7 @@
 // Steers lambda so that the search meets a FLOPs target at its end, whatever the network: nobody has to guess it.
 //
 // Behind every convolution here stands a BatchNorm, so the scale of a whole matrix A carries no information: only the
-// norms of its groups relative to each other do. The control works on scores s_g = n_g / mean of the layer's norms now,
+// norms of its groups relative to each other do (restore_scale keeps the scale where it was). The control works on scores s_g = n_g / mean of the layer's norms now,
 // and gamma_l follows that mean. One proximal step of group lasso with tau = rate * lambda then does
 //   s <- (s - tau) / (1 - tau),   so   ds/dstep = -tau (1 - s)
 // groups below the mean fall away from it, those above rise, and a group at s is gone after ln(1 / (1 - s)) / tau steps.

@@ -1,5 +1,6 @@
 #include "compress/proximal.h"
 
+#include <cmath>
 #include <numeric>
 
 namespace hinge::compress {
@@ -27,6 +28,33 @@ std::vector<double> mean_norms(const std::vector<GroupSet>& sets, const Stream& 
             set.parameter->name, means.back());
   }
   return means;
+}
+
+double frobenius_norm(const Tensor& tensor) {
+  double squares = 0.0;
+  for (float value : tensor.values()) squares += static_cast<double>(value) * static_cast<double>(value);
+  return std::sqrt(squares);
+}
+
+void restore_scale(Network& network, const FactorPair& pair, double frobenius) {
+  const Graph& graph = network.graph();
+  const int node = graph.find(pair.pointwise);
+  const auto readers = consumers_of(graph)[static_cast<std::size_t>(node)];
+  const bool biased = std::get<ConvAttributes>(graph.at(node).attributes).bias;
+  if (readers.size() != 1 || biased || graph.at(readers[0]).kind != OpKind::kBatchNorm) return;
+  Tensor& a = network.parameter(pair.pointwise + ".weight").value;
+  const double now = frobenius_norm(a);
+  if (!(now > 0.0) || !(frobenius > 0.0)) return;
+  const auto scale = [](Tensor& tensor, double factor) {
+    for (std::int64_t i = 0; i < tensor.size(); ++i) {
+      tensor.mutable_data()[i] = static_cast<float>(static_cast<double>(tensor.data()[i]) * factor);
+    }
+  };
+  const std::string& norm = graph.at(readers[0]).name;
+  const double factor = frobenius / now;
+  scale(a, factor);
+  scale(network.buffer(norm + ".running_mean").value, factor);
+  scale(network.buffer(norm + ".running_var").value, factor * factor);
 }
 
 ProximalOptimizer::ProximalOptimizer(std::unique_ptr<Optimizer> nested, std::unique_ptr<Regularizer> regularizer,

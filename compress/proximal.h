@@ -31,6 +31,13 @@ std::vector<GroupSet> row_groups(Network& network, const std::vector<FactorPair>
 // The mean group norm of each layer now. With gamma_l set to it, layers are balanced.
 std::vector<double> mean_norms(const std::vector<GroupSet>& sets, const Stream& stream);
 
+// Undoes the loss of scale that shrinkage causes where it carries no information: if the 1x1 half of a pair is read by
+// a BatchNorm alone, A is multiplied so that its Frobenius norm is `frobenius` again, and the BatchNorm's running
+// statistics with it. The function stays as it is (up to BatchNorm's epsilon), but gradients, which grow as 1/|A|, do not
+// run away: without this the effective learning rate of a search grows a hundredfold. Other pairs are left alone.
+void restore_scale(Network& network, const FactorPair& pair, double frobenius);
+double frobenius_norm(const Tensor& tensor);
+
 class ProximalOptimizer final : public Optimizer {
  public:
   ProximalOptimizer(std::unique_ptr<Optimizer> nested, std::unique_ptr<Regularizer> regularizer,

@@ -47,6 +47,9 @@ SearchHooks::SearchHooks(const SearchOptions& options, double target, std::int64
   for (Parameter* parameter : attached_.network.parameters()) parameter->rate_scale = static_cast<float>(options.lr_ratio);
   weigh_layers();
   set_rates();
+  for (const auto& pair : attached.pairs) {
+    frobenius_.push_back(compress::frobenius_norm(attached.network.parameter(pair.pointwise + ".weight").value));
+  }
   look(0);
 }
 
@@ -82,7 +85,12 @@ void SearchHooks::weigh_layers() {
 }
 
 void SearchHooks::look(std::int64_t step) {
-  if (options_.lambda <= 0.0) weigh_layers();  // a fixed lambda keeps the weights of the start, as the paper does
+  if (options_.lambda <= 0.0) {  // a fixed lambda keeps scales and weights as the paper does
+    for (std::size_t i = 0; i < attached_.pairs.size(); ++i) {
+      compress::restore_scale(attached_.network, attached_.pairs[i], frobenius_[i]);
+    }
+    weigh_layers();
+  }
   const auto scores = compress::group_scores(optimizer_.sets(), stream_);
   const double steered = control_.update(step, budget_, scores);
   ratio_ = control_.ratio();
@@ -132,7 +140,7 @@ void SearchHooks::save(io::Checkpoint& checkpoint) const {
   nlohmann::json gammas = nlohmann::json::array();
   for (const auto& set : optimizer_.sets()) gammas.push_back(set.gamma);
   checkpoint.state["search"] = {{"control", control_.state()}, {"lambda", optimizer_.lambda()}, {"ratio", ratio_},
-                                {"balance", balance}, {"gamma", gammas}};
+                                {"balance", balance}, {"gamma", gammas}, {"frobenius", frobenius_}};
   for (const auto& [name, tensor] : snapshot_) checkpoint.tensors.emplace("snapshot/" + name, tensor);
 }
 
@@ -143,6 +151,7 @@ void SearchHooks::restore(const io::Checkpoint& checkpoint) {
   ratio_ = state.at("ratio").get<double>();
   for (auto& [block, value] : balance_) value.restore(state.at("balance").at(block).get<double>());
   optimizer_.set_gammas(state.at("gamma").get<std::vector<double>>());
+  frobenius_ = state.at("frobenius").get<std::vector<double>>();
   snapshot_.clear();
   for (const auto& [name, tensor] : checkpoint.tensors) {
     if (name.starts_with("snapshot/")) snapshot_.emplace(name.substr(9), tensor);

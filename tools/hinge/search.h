@@ -56,6 +56,7 @@ class SearchHooks final : public TrainingHooks {
   compress::LambdaControl control_;
   compress::LambdaAnnealing annealing_;
   std::map<std::string, compress::RateBalance> balance_;  // by block with two matrices
+  std::vector<double> frobenius_;  // of each A at the start
   double ratio_ = 1.0;  // without the groups that are as good as gone
   std::map<std::string, Tensor> snapshot_;  // values at the last look that ended nothing
   Stream stream_;

@@ -1,0 +1,70 @@
+// Runs the built program as a user would, and looks at what it left.
+#pragma once
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "tests/engine/io/scratch.h"
+
+namespace hinge::testing {
+
+struct Outcome {
+  int code = -1;       // exit code; 128 + signal if killed
+  std::string output;  // standard output and error together
+};
+
+inline std::string slurp(const std::filesystem::path& path) {
+  std::ifstream in(path, std::ios::binary);
+  std::ostringstream text;
+  text << in.rdbuf();
+  return text.str();
+}
+
+// Starts `hinge` with these arguments; output goes to `log`.
+inline pid_t start_hinge(const std::vector<std::string>& arguments, const std::filesystem::path& log) {
+  const pid_t child = fork();
+  if (child == 0) {
+    std::freopen(log.c_str(), "w", stdout);
+    dup2(STDOUT_FILENO, STDERR_FILENO);
+    setenv("OMP_NUM_THREADS", "2", 1);
+    std::vector<char*> argv = {const_cast<char*>(HINGE_BINARY)};
+    for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
+    argv.push_back(nullptr);
+    execv(HINGE_BINARY, argv.data());
+    _exit(127);
+  }
+  return child;
+}
+
+inline int wait_for(pid_t child) {
+  int status = 0;
+  waitpid(child, &status, 0);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+inline Outcome run_hinge(const std::vector<std::string>& arguments) {
+  const auto log = std::filesystem::temp_directory_path() / ("hinge-log-" + std::to_string(getpid()));
+  const int code = wait_for(start_hinge(arguments, log));
+  Outcome outcome{code, slurp(log)};
+  std::filesystem::remove(log);
+  return outcome;
+}
+
+// Starts, sends `signal` after `milliseconds` unless it ended before, and waits.
+inline int run_and_signal(const std::vector<std::string>& arguments, int milliseconds, int signal, const std::filesystem::path& log) {
+  const pid_t child = start_hinge(arguments, log);
+  std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
+  kill(child, signal);
+  return wait_for(child);
+}
+
+}  // namespace hinge::testing

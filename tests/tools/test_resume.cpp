@@ -1,0 +1,126 @@
+// A run that is killed at any moment and resumed ends with the same bytes as one that is not.
+#include <nlohmann/json.hpp>
+
+#include "engine/nn/model_file.h"
+#include "kernels/philox.h"
+#include "tests/support/catch.h"
+#include "tests/support/tiny.h"
+#include "tests/tools/process.h"
+
+using namespace hinge;
+using namespace hinge::testing;
+
+namespace {
+
+// Everything of a finished run that must be equal: the network, the plan, the metrics without times.
+std::string essence(const std::filesystem::path& run) {
+  std::string all = slurp(run / "model.safetensors");
+  if (std::filesystem::exists(run / "surgery.safetensors")) all += slurp(run / "surgery.safetensors") + slurp(run / "plan.json");
+  std::istringstream lines(slurp(run / "metrics.jsonl"));
+  for (std::string line; std::getline(lines, line);) {
+    auto json = nlohmann::json::parse(line);
+    json.erase("seconds");
+    all += json.dump() + "\n";
+  }
+  return all;
+}
+
+struct Bench {
+  io::Scratch scratch;
+  std::string data, weights;
+  Bench() : data((scratch.folder() / "cifar").string()), weights((scratch.folder() / "net.safetensors").string()) {
+    write_tiny_cifar(data, 30);
+    write_network(weights, tiny_network(1));
+  }
+  std::filesystem::path at(const std::string& name) const { return scratch.folder() / name; }
+
+  std::vector<std::string> arguments(const std::string& command, const std::string& run) const {
+    std::vector<std::string> result = {command, "--data", "cifar10", "--data-dir", data, "--held-out", "30", "--batch", "16",
+                                       "--epochs", "2", "--checkpoint-every", "2", "--seed", "3", "--out", at(run).string()};
+    const auto add = [&](std::initializer_list<const char*> more) { result.insert(result.end(), more.begin(), more.end()); };
+    if (command == "train") add({"--model", "resnet8"});
+    if (command != "train") add({"--weights", weights.c_str()});
+    if (command == "compress") add({"--search-epochs", "2", "--check-every", "3", "--target", "flops=0.6"});
+    return result;
+  }
+};
+
+// Kills at random moments until the run ends by itself.
+void check_killed_equals_whole(const std::string& command, int kills, int signal) {
+  const Bench b;
+  const Outcome whole = run_hinge(b.arguments(command, "whole"));
+  INFO(whole.output);
+  REQUIRE(whole.code == 0);
+  // Same record, same bytes: the choice of convolutions must not differ by a measurement's chance.
+  auto first = b.arguments(command, "killed");
+  first.insert(first.end(), {"--conv-choices", b.at("whole/conv_choices.json").string()});
+  int happened = 0, code = -1;
+  for (int attempt = 0; attempt < 60 && code != 0; ++attempt) {
+    const bool begun = std::filesystem::exists(b.at("killed/config.json"));
+    const std::vector<std::string> arguments = begun ? std::vector<std::string>{command, "--resume", b.at("killed").string()} : first;
+    if (happened < kills) {
+      const auto words = random_words(11, RandomUse::kTest, static_cast<std::uint64_t>(signal), static_cast<std::uint64_t>(attempt));
+      code = run_and_signal(arguments, 150 + static_cast<int>(uniform_below(words.word[0], 1200)), signal, b.at("log"));
+      happened += code == 128 + signal || code == 130;
+    } else {
+      code = wait_for(start_hinge(arguments, b.at("log")));
+    }
+    INFO(slurp(b.at("log")));
+    CHECK((code == 0 || code == 128 + signal || code == 130));
+  }
+  REQUIRE(code == 0);
+  CHECK(happened >= 1);
+  CHECK(essence(b.at("killed")) == essence(b.at("whole")));
+}
+
+}  // namespace
+
+TEST_CASE("training that is killed and resumed ends with the same bytes") { check_killed_equals_whole("train", 3, SIGKILL); }
+TEST_CASE("compression that is killed and resumed, in any phase, ends with the same bytes") { check_killed_equals_whole("compress", 6, SIGKILL); }
+TEST_CASE("fine-tuning that is killed and resumed ends with the same bytes") { check_killed_equals_whole("finetune", 3, SIGKILL); }
+TEST_CASE("Ctrl-C saves, says so with exit code 130, and the resumed run ends with the same bytes") { check_killed_equals_whole("compress", 3, SIGINT); }
+
+TEST_CASE("a compressed network describes itself: it is scored with no flag that says what it is") {
+  const Bench b;
+  const Outcome outcome = run_hinge(b.arguments("compress", "run"));
+  INFO(outcome.output);
+  REQUIRE(outcome.code == 0);
+  const auto result = nlohmann::json::parse(slurp(b.at("run/result.json")));
+  CHECK(result["flops_ratio"].get<double>() <= 0.6);
+  CHECK(result["proof"]["relative"].get<double>() <= 1e-4);
+  const Outcome scored = run_hinge({"eval", "--weights", b.at("run/model.safetensors").string(), "--data", "cifar10", "--data-dir", b.data, "--json", b.at("e.json").string()});
+  INFO(scored.output);
+  REQUIRE(scored.code == 0);
+  const auto json = nlohmann::json::parse(slurp(b.at("e.json")));
+  CHECK(json["top1_error"] == result["after"]["top1_error"]);
+  CHECK(json["macs"] == result["after"]["macs"]);
+}
+
+TEST_CASE("a run folder in use or already used is refused, and changed data too") {
+  const Bench b;
+  REQUIRE(run_hinge(b.arguments("train", "run")).code == 0);
+  const Outcome again = run_hinge(b.arguments("train", "run"));
+  CHECK(again.code == 2);
+  CHECK_THAT(again.output, contains("--resume"));
+  const Outcome mixed = run_hinge({"train", "--resume", b.at("run").string(), "--lr", "0.5"});
+  CHECK(mixed.code == 2);
+  CHECK_THAT(mixed.output, contains("--lr"));
+  CHECK(run_hinge({"compress", "--resume", b.at("run").string()}).code == 2);
+  CHECK(run_hinge({"train", "--resume", b.at("nowhere").string()}).code == 2);
+  write_tiny_cifar(b.data, 31);
+  const Outcome changed = run_hinge({"train", "--resume", b.at("run").string()});
+  CHECK(changed.code == 1);
+  CHECK_THAT(changed.output, contains("data have changed"));
+}
+
+TEST_CASE("a loss that is not a number stops the run, says where, and keeps the last checkpoint") {
+  const Bench b;
+  auto arguments = b.arguments("train", "run");
+  arguments.insert(arguments.end(), {"--lr", "1e30"});
+  const Outcome outcome = run_hinge(arguments);
+  INFO(outcome.output);
+  CHECK(outcome.code == 1);
+  CHECK_THAT(outcome.output, contains("the loss became"));
+  CHECK_THAT(outcome.output, contains("epoch 1, step"));
+  CHECK(std::filesystem::exists(b.at("run/checkpoint.safetensors")));
+}
