@@ -10,6 +10,7 @@ namespace {
 constexpr double kHorizon = 1.0 / 3.0;
 constexpr double kArrival = 0.95;  // the plan reaches the target here: the rest is slack
 constexpr double kMinCorrection = 0.25, kMaxCorrection = 8.0;
+constexpr double kMostPerLook = 0.25;
 constexpr double kHighestScore = 0.95;  // groups near the mean and above never vanish by themselves
 
 }  // namespace
@@ -26,8 +27,9 @@ double LambdaControl::update(std::int64_t step, const Budget& budget,
   correction_ = std::clamp(correction_ * std::exp(options_.gain * behind), kMinCorrection, kMaxCorrection);
 
   const RankChoice ahead = choose_ranks(budget, scores, planned_ratio(progress + kHorizon), options_.minimum_share);
-  const double shrinkage = -std::log(1.0 - std::min(ahead.threshold, kHighestScore));
-  return correction_ * shrinkage / (options_.rate * std::max(1.0, kHorizon * static_cast<double>(options_.steps)));
+  const double shrinkage = -std::log1p(-std::min(ahead.threshold, kHighestScore));
+  const double tau = correction_ * shrinkage / std::max(1.0, kHorizon * static_cast<double>(options_.steps));
+  return std::clamp(tau, 0.0, kMostPerLook / static_cast<double>(options_.check_every)) / options_.rate;
 }
 
 nlohmann::json LambdaControl::state() const { return {{"correction", correction_}, {"ratio", ratio_}}; }

@@ -1,7 +1,7 @@
 // Steers lambda so that the search meets a FLOPs target at its end, whatever the network: nobody has to guess it.
 //
 // Behind every convolution here stands a BatchNorm, so the scale of a whole matrix A carries no information: only the
-// norms of its groups relative to each other do (restore_scale keeps the scale where it was). The control works on scores s_g = n_g / mean of the layer's norms now,
+// norms of its groups relative to each other do (restore_scale keeps the scale where it was). The control works on scores s_g = n_g / mean of the layer's living norms now,
 // and gamma_l follows that mean. One proximal step of group lasso with tau = rate * lambda then does
 //   s <- (s - tau) / (1 - tau),   so   ds/dstep = -tau (1 - s)
 // groups below the mean fall away from it, those above rise, and a group at s is gone after ln(1 / (1 - s)) / tau steps.
@@ -12,16 +12,15 @@
 // the exact threshold for r*(t + h); were there no loss, lambda = ln(1 / (1 - T_h)) / (rate * steps of the horizon)
 // would do it. The loss pulls back; a factor c corrects for it by integral control in the log domain,
 //   c <- c exp(gain (r - r*)),     r = the ratio without the groups whose score is below kGone.
+// Between two looks no score falls by more than a quarter of the mean, so that a short search can't overshoot unseen.
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>
 
 #include "compress/budget.h"
+#include "compress/proximal.h"
 
 namespace hinge::compress {
-
-// A group whose norm is below this share of its layer's mean carries at most a percent of a mean group's energy.
-inline constexpr double kGone = 0.1;
 
 class LambdaControl {
  public:
@@ -30,6 +29,7 @@ class LambdaControl {
     double rate = 0.1;             // of A
     std::int64_t steps = 1;        // of the whole search
     double minimum_share = kMinimumShare;
+    std::int64_t check_every = 20; // steps between updates
     double gain = 0.1;             // per update
   };
   explicit LambdaControl(const Options& options) : options_(options) {}

@@ -23,7 +23,13 @@ std::vector<double> mean_norms(const std::vector<GroupSet>& sets, const Stream& 
   std::vector<double> means;
   for (const GroupSet& set : sets) {
     const std::vector<float> norms = group_norms(set.view(), stream);
-    means.push_back(std::accumulate(norms.begin(), norms.end(), 0.0) / static_cast<double>(norms.size()));
+    const double of_all = std::accumulate(norms.begin(), norms.end(), 0.0) / static_cast<double>(norms.size());
+    double sum = 0.0;
+    std::int64_t living = 0;
+    for (float norm : norms) {
+      if (static_cast<double>(norm) >= kGone * of_all) sum += static_cast<double>(norm), ++living;
+    }
+    means.push_back(sum / static_cast<double>(living));
     require(means.back() > 0.0, "{}: the mean of its group norms is {}, the layer can't be balanced",
             set.parameter->name, means.back());
   }

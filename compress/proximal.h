@@ -28,7 +28,12 @@ struct GroupSet {
 
 // Rows of A of every pair: row i is the input channel i of the pointwise filters [K, 1, 1, rank].
 std::vector<GroupSet> row_groups(Network& network, const std::vector<FactorPair>& pairs);
-// The mean group norm of each layer now. With gamma_l set to it, layers are balanced.
+// A group whose norm is below this share of its layer's mean carries at most a percent of a mean group's energy: it is
+// as good as gone.
+inline constexpr double kGone = 0.1;
+
+// The mean norm of each layer's groups now, those left out that are below kGone of the mean of all: where many groups
+// have vanished, the others are measured by each other. With gamma_l set to it, layers are balanced.
 std::vector<double> mean_norms(const std::vector<GroupSet>& sets, const Stream& stream);
 
 // Undoes the loss of scale that shrinkage causes where it carries no information: if the 1x1 half of a pair is read by

@@ -1,5 +1,5 @@
-// What belongs to the kernel alone: the numerical error of each form, and how choices are kept. Values and gradients
-// in every shape are in tests/engine/ops/test_conv2d.cpp.
+// What belongs to the kernel alone: the numerical error of each form, and how choices are kept.
+// Values and gradients in every shape are in tests/engine/ops/test_conv2d.cpp.
 #include "kernels/conv2d.h"
 
 #include <map>
@@ -20,16 +20,22 @@ struct Results {
   Tensor y, dx, dw, db;
 };
 bool operator==(const Results& a, const Results& b) {
-  return same_bytes(a.y, b.y) && same_bytes(a.dx, b.dx) && same_bytes(a.dw, b.dw) && same_bytes(a.db, b.db);
+  return same_bytes(a.y, b.y) && same_bytes(a.dx, b.dx) && same_bytes(a.dw, b.dw) &&
+         same_bytes(a.db, b.db);
 }
 
 Results run(const ConvShape& s, bool bias) {
-  const Tensor x = random_tensor({s.n, s.h, s.w, s.c}, 1), w = random_tensor({s.k, s.r, s.s, s.c / s.groups}, 2);
+  const Tensor x = random_tensor({s.n, s.h, s.w, s.c}, 1),
+               w = random_tensor({s.k, s.r, s.s, s.c / s.groups}, 2);
   const Tensor b = random_tensor({s.k}, 3), dy = random_tensor({s.n, s.p(), s.q(), s.k}, 4);
-  Results out{Tensor::empty(dy.shape()), Tensor::empty(x.shape()), Tensor::empty(w.shape()), Tensor::zeros({s.k})};
-  kernels::dispatch<kernels::Conv2dForward>(Stream(), s, x.data(), w.data(), bias ? b.data() : nullptr, out.y.mutable_data());
-  kernels::dispatch<kernels::Conv2dBackwardData>(Stream(), s, dy.data(), w.data(), out.dx.mutable_data());
-  kernels::dispatch<kernels::Conv2dBackwardWeights>(Stream(), s, x.data(), dy.data(), out.dw.mutable_data(),
+  Results out{Tensor::empty(dy.shape()), Tensor::empty(x.shape()), Tensor::empty(w.shape()),
+              Tensor::zeros({s.k})};
+  kernels::dispatch<kernels::Conv2dForward>(Stream(), s, x.data(), w.data(),
+                                            bias ? b.data() : nullptr, out.y.mutable_data());
+  kernels::dispatch<kernels::Conv2dBackwardData>(Stream(), s, dy.data(), w.data(),
+                                                 out.dx.mutable_data());
+  kernels::dispatch<kernels::Conv2dBackwardWeights>(Stream(), s, x.data(), dy.data(),
+                                                    out.dw.mutable_data(),
                                                     bias ? out.db.mutable_data() : nullptr);
   return out;
 }
@@ -39,7 +45,8 @@ struct Sums {
   Array y, dx, dw;
 };
 Sums sums(const ConvShape& s, const Array& x, const Array& w, const Array& dy) {
-  Sums out{reference::conv2d(x, w, {}, {s.stride, s.padding, s.groups}), Array(x.shape), Array(w.shape)};
+  Sums out{reference::conv2d(x, w, {}, {s.stride, s.padding, s.groups}), Array(x.shape),
+           Array(w.shape)};
   for (std::int64_t n = 0; n < s.n; ++n) {
     for (std::int64_t p = 0; p < s.p(); ++p) {
       for (std::int64_t q = 0; q < s.q(); ++q) {
@@ -69,24 +76,30 @@ const std::vector<ConvShape> kLayers = {
     {.n = 4, .h = 8, .w = 8, .c = 32, .k = 64, .r = 3, .s = 3, .stride = 2, .padding = 1},
     {.n = 2, .h = 8, .w = 8, .c = 64, .k = 64, .r = 3, .s = 3, .padding = 1},
     {.n = 2, .h = 8, .w = 8, .c = 64, .k = 64},
-    {.n = 2, .h = 8, .w = 8, .c = 13, .k = 29, .r = 3, .s = 3, .padding = 1},  // as pruning leaves them
+    {.n = 2, .h = 8, .w = 8, .c = 13, .k = 29, .r = 3, .s = 3, .padding = 1},  // as pruning leaves
+                                                                               // them
 };
 
 }  // namespace
 
 TEST_CASE("the numerical error of every form that can be chosen stays below its bound") {
-  // In units of 2^-24 sum |x||w|. Direct forms and the matrix product round once for each addition: 2 to 5 here.
-  // Winograd's transforms (Lavin & Gray, 2016) make larger numbers and subtract them again.
-  const std::map<std::string, double> bounds = {{"nhwc", 8.0}, {"blocked", 8.0}, {"gemm", 8.0}, {"winograd", 64.0}};
+  // In units of 2^-24 sum |x||w|. Direct forms and the matrix product round once for each addition:
+  // 2 to 5 here. Winograd's transforms (Lavin & Gray, 2016) make larger numbers and subtract them
+  // again.
+  const std::map<std::string, double> bounds = {
+      {"nhwc", 8.0}, {"blocked", 8.0}, {"gemm", 8.0}, {"winograd", 64.0}};
   for (const ConvShape& s : kLayers) {
-    const Array x(random_tensor({s.n, s.h, s.w, s.c}, 1)), w(random_tensor({s.k, s.r, s.s, s.c}, 2));
+    const Array x(random_tensor({s.n, s.h, s.w, s.c}, 1)),
+        w(random_tensor({s.k, s.r, s.s, s.c}, 2));
     const Array dy(random_tensor({s.n, s.p(), s.q(), s.k}, 4));
-    const Sums want = sums(s, x, w, dy), magnitude = sums(s, absolute(x), absolute(w), absolute(dy));
+    const Sums want = sums(s, x, w, dy),
+               magnitude = sums(s, absolute(x), absolute(w), absolute(dy));
     for (const auto& [form, bound] : bounds) {
       kernels::reset_conv(form);
       const Results got = run(s, false);
       INFO(s.to_string() << ", form " << form);
-      const double y = worst_error(got.y, want.y, magnitude.y), dx = worst_error(got.dx, want.dx, magnitude.dx);
+      const double y = worst_error(got.y, want.y, magnitude.y),
+                   dx = worst_error(got.dx, want.dx, magnitude.dx);
       const double dw = worst_error(got.dw, want.dw, magnitude.dw);
       CAPTURE(y, dx, dw);
       CHECK(!(y > bound));
@@ -144,7 +157,16 @@ TEST_CASE("a choice set by hand overrides the forced form") {
 }
 
 TEST_CASE("a shape says what it is, how large it is and what it costs") {
-  const ConvShape s{.n = 2, .h = 7, .w = 9, .c = 8, .k = 12, .r = 3, .s = 5, .stride = 2, .padding = 1, .groups = 4};
+  const ConvShape s{.n = 2,
+                    .h = 7,
+                    .w = 9,
+                    .c = 8,
+                    .k = 12,
+                    .r = 3,
+                    .s = 5,
+                    .stride = 2,
+                    .padding = 1,
+                    .groups = 4};
   CHECK(s.to_string() == "n2 h7 w9 c8 k12 r3 s5 stride2 pad1 groups4");
   CHECK(s.p() == 4);
   CHECK(s.q() == 4);

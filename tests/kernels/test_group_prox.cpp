@@ -14,8 +14,12 @@ using namespace hinge::testing;
 
 namespace {
 
-kernels::GroupView rows_of(Tensor& w) { return {w.mutable_data(), w.dim(0), w.dim(1), w.dim(1), 1}; }
-kernels::GroupView columns_of(Tensor& w) { return {w.mutable_data(), w.dim(1), w.dim(0), 1, w.dim(1)}; }
+kernels::GroupView rows_of(Tensor& w) {
+  return {w.mutable_data(), w.dim(0), w.dim(1), w.dim(1), 1};
+}
+kernels::GroupView columns_of(Tensor& w) {
+  return {w.mutable_data(), w.dim(1), w.dim(0), 1, w.dim(1)};
+}
 
 }  // namespace
 
@@ -52,7 +56,8 @@ TEST_CASE("group norms are those of rows and columns, at every size that hurts")
 TEST_CASE("a scale of one changes no bit, and a scale of zero writes zeros even over infinities") {
   const float infinity = std::numeric_limits<float>::infinity();
   Tensor w = Tensor::from({3, 2}, {infinity, NAN, 1e-40f, -3.0f, infinity, -infinity});
-  kernels::dispatch<kernels::GroupScale>(Stream(), rows_of(w), std::vector<float>{0.0f, 1.0f, 0.5f}.data());
+  kernels::dispatch<kernels::GroupScale>(Stream(), rows_of(w),
+                                         std::vector<float>{0.0f, 1.0f, 0.5f}.data());
   CHECK(w.data()[0] == 0.0f);
   CHECK(w.data()[1] == 0.0f);
   CHECK(w.data()[2] == 1e-40f);

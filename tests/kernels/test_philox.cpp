@@ -7,13 +7,15 @@
 using namespace hinge;
 
 TEST_CASE("Philox gives the known answers of its authors' library") {
-  const auto check = [](std::uint64_t key, std::uint64_t high, std::uint64_t low, const std::vector<std::uint32_t>& want) {
+  const auto check = [](std::uint64_t key, std::uint64_t high, std::uint64_t low,
+                        const std::vector<std::uint32_t>& want) {
     const PhiloxWords got = philox(key, high, low);
     CHECK(std::vector<std::uint32_t>(got.word, got.word + 4) == want);
   };
   check(0, 0, 0, {0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8});
   check(~0ull, ~0ull, ~0ull, {0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd});
-  check(0x299f31d0a4093822, 0x0370734413198a2e, 0x85a308d3243f6a88, {0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1});
+  check(0x299f31d0a4093822, 0x0370734413198a2e, 0x85a308d3243f6a88,
+        {0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1});
 }
 
 TEST_CASE("uniform lies in [0, 1) to the last word, and uniform_below below its bound") {

@@ -32,6 +32,9 @@ TEST_CASE("a backend without the kernel is an error that says which have it") {
   register_kernel<Twice>(Backend::kCpu, &twice);
   const Stream cuda(Device{Device::Kind::kCuda, 0});
   int y = 0;
-  CHECK_THROWS_WITH(dispatch<Twice>(cuda, 1, &y), contains("twice") && contains("no kernel for cuda") && contains("registered: cpu"));
-  CHECK_THROWS_WITH(dispatch<Nowhere>(Stream(), 1), contains("nowhere") && contains("registered: none"));
+  CHECK_THROWS_WITH(dispatch<Twice>(cuda, 1, &y), contains("twice") &&
+                                                      contains("no kernel for cuda") &&
+                                                      contains("registered: cpu"));
+  CHECK_THROWS_WITH(dispatch<Nowhere>(Stream(), 1),
+                    contains("nowhere") && contains("registered: none"));
 }

@@ -10,9 +10,10 @@ using namespace hinge::testing;
 
 TEST_CASE("an unknown model is a usage error with the known names and the nearest") {
   CHECK_THROWS_AS(models::build("resnet21", {}), UsageError);
-  CHECK_THROWS_WITH(models::build("resnet21", {}),
-                    contains("'resnet21'") && contains("resnet56") && contains("did you mean 'resnet20'?"));
-  CHECK_THROWS_WITH(models::build("transformer", {}), contains("'transformer'") && contains("resnet20"));
+  CHECK_THROWS_WITH(models::build("resnet21", {}), contains("'resnet21'") && contains("resnet56") &&
+                                                       contains("did you mean 'resnet20'?"));
+  CHECK_THROWS_WITH(models::build("transformer", {}),
+                    contains("'transformer'") && contains("resnet20"));
 }
 
 TEST_CASE("a number of classes that makes no sense is a usage error") {
@@ -31,5 +32,6 @@ TEST_CASE("every registered name builds, and a name is registered once") {
     CHECK(graph.architecture == name);
     CHECK(infer_shapes(graph)[static_cast<std::size_t>(graph.output)] == FeatureShape{1, 1, 10});
   }
-  CHECK_FALSE(models::register_model("resnet20", [](const models::ModelOptions&) { return Graph(); }));
+  CHECK_FALSE(
+      models::register_model("resnet20", [](const models::ModelOptions&) { return Graph(); }));
 }

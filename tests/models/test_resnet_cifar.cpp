@@ -14,7 +14,8 @@ TEST_CASE("a ResNet of depth 6n + 2 has 6n + 1 convolutions and one linear layer
       INFO(depth << " " << shortcut);
       const Graph graph = models::build("resnet" + std::to_string(depth), {.shortcut = shortcut});
       const auto count = [&](OpKind kind) {
-        return std::ranges::count_if(graph.nodes, [&](const GraphNode& node) { return node.kind == kind; });
+        return std::ranges::count_if(graph.nodes,
+                                     [&](const GraphNode& node) { return node.kind == kind; });
       };
       CHECK(count(OpKind::kConv2d) == depth - 1 + (shortcut == "C" ? 2 : 0));
       CHECK(count(OpKind::kLinear) == 1);
@@ -27,14 +28,16 @@ TEST_CASE("a ResNet of depth 6n + 2 has 6n + 1 convolutions and one linear layer
 
 TEST_CASE("an unknown shortcut is a usage error with the known ones and the nearest") {
   CHECK_THROWS_AS(models::build("resnet20", {.shortcut = "A-pol"}), UsageError);
-  CHECK_THROWS_WITH(models::build("resnet20", {.shortcut = "A-pol"}),
-                    contains("'A-pol'") && contains("A-pool, A-stride, C") && contains("did you mean 'A-pool'?"));
+  CHECK_THROWS_WITH(
+      models::build("resnet20", {.shortcut = "A-pol"}),
+      contains("'A-pol'") && contains("A-pool, A-stride, C") && contains("did you mean 'A-pool'?"));
 }
 
 TEST_CASE("parameters carry the names of PyTorch's state dicts") {
   Network network(models::build("resnet20", {.shortcut = "C"}));
-  for (const char* name : {"conv1.weight", "conv1.bias", "bn1.weight", "layer1.0.conv1.weight", "layer3.2.bn2.bias",
-                           "layer2.0.shortcut.0.weight", "layer2.0.shortcut.1.weight", "linear.weight", "linear.bias"}) {
+  for (const char* name : {"conv1.weight", "conv1.bias", "bn1.weight", "layer1.0.conv1.weight",
+                           "layer3.2.bn2.bias", "layer2.0.shortcut.0.weight",
+                           "layer2.0.shortcut.1.weight", "linear.weight", "linear.bias"}) {
     CHECK(network.has_parameter(name));
   }
   CHECK_NOTHROW(network.buffer("layer3.2.bn2.running_var"));

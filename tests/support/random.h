@@ -26,7 +26,8 @@ inline Tensor distinct_tensor(const Shape& shape) {
   Tensor result = Tensor::empty(shape);
   const std::int64_t size = result.size();
   for (std::int64_t i = 0; i < size; ++i) {
-    const double place = static_cast<double>(i * 104729 % size);  // a prime: visits every place once
+    const double place =
+        static_cast<double>(i * 104729 % size);  // a prime: visits every place once
     result.mutable_data()[i] = static_cast<float>((place + 0.25) / static_cast<double>(size) - 0.5);
   }
   return result;

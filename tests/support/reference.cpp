@@ -115,7 +115,8 @@ Array concat(const std::vector<Array>& parts) {
   Array y({parts[0].dim(0), parts[0].dim(1), parts[0].dim(2), total});
   std::int64_t first = 0;
   for (const Array& part : parts) {
-    each(part, [&](auto n, auto h, auto w, auto c, auto i) { y[at(y, n, h, w, first + c)] = part[i]; });
+    each(part,
+         [&](auto n, auto h, auto w, auto c, auto i) { y[at(y, n, h, w, first + c)] = part[i]; });
     first += part.dim(3);
   }
   return y;
@@ -228,15 +229,17 @@ double classification_loss(const Array& logits, const std::vector<int>& labels,
     double cross_entropy = 0.0, divergence = 0.0;
     for (std::int64_t k = 0; k < classes; ++k) {
       const double x = logits[row * classes + k];
-      const double target = loss.label_smoothing / static_cast<double>(classes) +
-                            (labels[static_cast<std::size_t>(row)] == k ? 1 - loss.label_smoothing : 0);
+      const double target =
+          loss.label_smoothing / static_cast<double>(classes) +
+          (labels[static_cast<std::size_t>(row)] == k ? 1 - loss.label_smoothing : 0);
       cross_entropy -= target * (x - log_sum_exp(logits, row, 1.0));
       if (!teacher.defined()) continue;
       const double t = loss.temperature;
       const double log_teacher = teacher[row * classes + k] / t - log_sum_exp(teacher, row, t);
       divergence += std::exp(log_teacher) * (log_teacher - (x / t - log_sum_exp(logits, row, t)));
     }
-    total += (1.0 - weight) * cross_entropy + weight * loss.temperature * loss.temperature * divergence;
+    total +=
+        (1.0 - weight) * cross_entropy + weight * loss.temperature * loss.temperature * divergence;
   }
   return total / static_cast<double>(rows);
 }
@@ -253,7 +256,8 @@ void sgd_step(const SgdRule& rule, const Array& gradient, Array& velocity, Array
 }  // namespace reference
 
 std::string mismatch(const Tensor& got, const Array& want, const Array& magnitude, double factor) {
-  if (!(got.shape() == want.shape)) return fmt::format("shape {}, expected {}", got.shape(), want.shape);
+  if (!(got.shape() == want.shape))
+    return fmt::format("shape {}, expected {}", got.shape(), want.shape);
   for (std::int64_t i = 0; i < want.size(); ++i) {
     const double error = std::fabs(static_cast<double>(got.data()[i]) - want[i]);
     const double tolerance = factor * kEpsilon * magnitude[i];
@@ -340,8 +344,9 @@ std::string mismatch(const Tensor& gradient, const std::vector<Probe>& probes, d
     const double error = std::fabs(got - probe.derivative);
     const double tolerance = factor * kEpsilon * probe.magnitude;
     if (!(error <= tolerance)) {
-      return fmt::format("gradient element {} of {}: {}, expected {}; error {:.3g}, tolerance {:.3g}",
-                         probe.element, gradient.shape(), got, probe.derivative, error, tolerance);
+      return fmt::format(
+          "gradient element {} of {}: {}, expected {}; error {:.3g}, tolerance {:.3g}",
+          probe.element, gradient.shape(), got, probe.derivative, error, tolerance);
     }
   }
   return "";

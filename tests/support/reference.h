@@ -17,8 +17,8 @@ namespace hinge::testing {
 
 // Sizes at which kernels break: around a vector, around a tile, one, none.
 inline const std::vector<std::int64_t> kSizesThatHurt = {1, 31, 32, 33, 127, 128, 129};
-inline const std::vector<std::int64_t> kCountsThatHurt = {0,   1,   31,  32,  33,
-                                                         127, 128, 129, 1000, 40000};
+inline const std::vector<std::int64_t> kCountsThatHurt = {0,   1,   31,  32,   33,
+                                                          127, 128, 129, 1000, 40000};
 
 struct Array {
   Shape shape;
@@ -86,10 +86,11 @@ void sgd_step(const SgdRule& rule, const Array& gradient, Array& velocity, Array
 inline constexpr double kEpsilon = 5.9604644775390625e-08;
 
 // "" if every |got - want| <= factor * kEpsilon * magnitude, else the first element for which that
-// does not hold. `magnitude` is the sum of the absolute values of the terms that make up an element.
-// Sequential float32 summation of n random terms errs by about kEpsilon sqrt(n) times the partial
-// sums, which are sqrt(n) terms large: by kEpsilon times the sum of |terms|, whatever n. The default
-// factor leaves room for the worst of some thousand elements (3.6 was seen in convolutions).
+// does not hold. `magnitude` is the sum of the absolute values of the terms that make up an
+// element. Sequential float32 summation of n random terms errs by about kEpsilon sqrt(n) times the
+// partial sums, which are sqrt(n) terms large: by kEpsilon times the sum of |terms|, whatever n.
+// The default factor leaves room for the worst of some thousand elements (3.6 was seen in
+// convolutions).
 std::string mismatch(const Tensor& got, const Array& want, const Array& magnitude,
                      double factor = 8.0);
 // The largest |got - want| / magnitude, in units of kEpsilon; NaN if any is NaN.

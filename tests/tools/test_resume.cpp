@@ -48,7 +48,9 @@ struct Bench {
 // Kills at random moments until the run ends by itself.
 void check_killed_equals_whole(const std::string& command, int kills, int signal) {
   const Bench b;
+  const auto start = std::chrono::steady_clock::now();
   const Outcome whole = run_hinge(b.arguments(command, "whole"));
+  const std::chrono::duration<double, std::milli> length = std::chrono::steady_clock::now() - start;
   INFO(whole.output);
   REQUIRE(whole.code == 0);
   // Same record, same bytes: the choice of convolutions must not differ by a measurement's chance.
@@ -60,7 +62,7 @@ void check_killed_equals_whole(const std::string& command, int kills, int signal
     const std::vector<std::string> arguments = begun ? std::vector<std::string>{command, "--resume", b.at("killed").string()} : first;
     if (happened < kills) {
       const auto words = random_words(11, RandomUse::kTest, static_cast<std::uint64_t>(signal), static_cast<std::uint64_t>(attempt));
-      code = run_and_signal(arguments, 150 + static_cast<int>(uniform_below(words.word[0], 1200)), signal, b.at("log"));
+      code = run_and_signal(arguments, static_cast<int>(length.count() * (0.03 + 0.4 * static_cast<double>(uniform(words.word[0])))), signal, b.at("log"));
       happened += code == 128 + signal || code == 130;
     } else {
       code = wait_for(start_hinge(arguments, b.at("log")));

@@ -47,11 +47,14 @@ int report_usage(const CLI::App& app, const CLI::ParseError& error, int argc, co
   const CLI::App* active = &app;
   for (const CLI::App* command : app.get_subcommands()) active = command;
   const auto known = active == &app ? names_of_commands(app) : names_of_options(*active);
-  for (int i = 1; i < argc; ++i) {
+  if (active == &app && argc > 1 && argv[1][0] != '-' && std::find(known.begin(), known.end(), argv[1]) == known.end()) {
+    text = fmt::format("unknown command '{}'{}", argv[1], did_you_mean(argv[1], known));
+  }
+  for (int i = 1; active != &app && i < argc; ++i) {
     const std::string argument = std::string(argv[i]).substr(0, std::string(argv[i]).find('='));
     if (std::find(known.begin(), known.end(), argument) != known.end() || text.find(argument) == std::string::npos) continue;
-    if (active != &app && !argument.starts_with("-")) continue;
-    text = fmt::format("unknown {} '{}'{}", active == &app ? "command" : "option", argument, did_you_mean(argument, known));
+    if (!argument.starts_with("-")) continue;
+    text = fmt::format("unknown option '{}'{}", argument, did_you_mean(argument, known));
     break;
   }
   std::fprintf(stderr, "hinge: %s\nTry 'hinge %s%s--help'.\n", text.c_str(), active == &app ? "" : active->get_name().c_str(),

@@ -37,7 +37,7 @@ void SearchOptions::declare(Flags& flags) {
 SearchHooks::SearchHooks(const SearchOptions& options, double target, std::int64_t steps, compress::Attached& attached,
                          compress::ProximalOptimizer& optimizer, const compress::Budget& budget)
     : options_(options), target_(target), attached_(attached), optimizer_(optimizer), budget_(budget),
-      control_({.target = target, .rate = options.lr, .steps = steps, .minimum_share = options.minimum_share}),
+      control_({.target = target, .rate = options.lr, .steps = steps, .minimum_share = options.minimum_share, .check_every = options.check_every}),
       annealing_{.lambda = options.lambda, .factor = options.anneal, .t1 = options.t1, .t2 = options.t2} {
   std::map<std::string, int> count;
   for (const auto& pair : attached.pairs) ++count[pair.block];
@@ -51,6 +51,7 @@ SearchHooks::SearchHooks(const SearchOptions& options, double target, std::int64
     frobenius_.push_back(compress::frobenius_norm(attached.network.parameter(pair.pointwise + ".weight").value));
   }
   look(0);
+  take_snapshot();
 }
 
 // A learns at the full rate, everything else at lr_ratio; before_update adjusts a block's first matrix.
@@ -111,9 +112,13 @@ bool SearchHooks::after_update(std::int64_t step, std::int64_t steps) {
   if (step % options_.check_every != 0 && step != steps) return false;
   look(step);
   if (ratio_ <= target_) return true;
+  take_snapshot();
+  return false;
+}
+
+void SearchHooks::take_snapshot() {
   snapshot_.clear();
   for (const auto& [name, tensor] : attached_.network.values()) snapshot_.emplace(name, tensor.clone());
-  return false;
 }
 
 std::vector<std::vector<double>> SearchHooks::final_scores() {

@@ -45,6 +45,7 @@ class SearchHooks final : public TrainingHooks {
 
  private:
   void look(std::int64_t step);
+  void take_snapshot();
   void weigh_layers();
   void set_rates();
 

@@ -22,7 +22,9 @@ Tensor sum_of(const Tensor& y) { return weighted_sum(y, Tensor::full(y.shape(), 
 Tensor gradient_of(const Tensor& loss, const Tensor& leaf) {
   return gradients(loss, std::vector{leaf}, {})[0];
 }
-std::vector<float> list(const Tensor& tensor) { return {tensor.values().begin(), tensor.values().end()}; }
+std::vector<float> list(const Tensor& tensor) {
+  return {tensor.values().begin(), tensor.values().end()};
+}
 
 }  // namespace
 
@@ -48,10 +50,11 @@ TEST_CASE("a tensor used three times gets the sum of three gradients") {
 TEST_CASE("a node waits for all of its consumers, however far apart they are") {
   const Tensor x = make_leaf(Tensor::from({1}, {1}));
   int runs = 0;
-  const Tensor middle = record("counted", {x}, x, [&](const Tensor& dy, const Stream&) -> Gradients {
-    ++runs;
-    return {dy};
-  });
+  const Tensor middle =
+      record("counted", {x}, x, [&](const Tensor& dy, const Stream&) -> Gradients {
+        ++runs;
+        return {dy};
+      });
   Tensor far = middle;
   for (int i = 0; i < 10; ++i) far = times(far, 2);
   CHECK(gradient_of(add(middle, far, {}), x).item() == 1025.0f);
@@ -67,7 +70,8 @@ TEST_CASE("a gradient that two inputs share is not spoilt when one of them gets 
 }
 
 TEST_CASE("a leaf that the loss does not reach has gradients of zero, of its own shape") {
-  const Tensor x = make_leaf(Tensor::full({2}, 1.0f)), other = make_leaf(Tensor::full({3, 4}, 1.0f));
+  const Tensor x = make_leaf(Tensor::full({2}, 1.0f)),
+               other = make_leaf(Tensor::full({3, 4}, 1.0f));
   const auto got = gradients(sum_of(x), std::vector{other, x, other}, {});
   CHECK(same_bytes(got[0], Tensor::zeros({3, 4})));
   CHECK(same_bytes(got[1], Tensor::full({2}, 1.0f)));
@@ -93,9 +97,7 @@ TEST_CASE("under NoGradients nothing is recorded, and afterwards it is again, al
   {
     const NoGradients outer;
     CHECK_FALSE(gradients_enabled());
-    {
-      const NoGradients inner;
-    }
+    { const NoGradients inner; }
     CHECK_FALSE(gradients_enabled());
     CHECK_FALSE(wants_gradient(relu(x, {})));
   }
@@ -123,7 +125,8 @@ TEST_CASE("saved activations are let go of one by one while the gradients come i
     }
     gradients(loss, std::vector{x}, {});
     REQUIRE(used.size() == 8);
-    for (std::size_t i = 1; i < used.size(); ++i) CHECK(used[i] == used[i - 1] - kSize * sizeof(float));
+    for (std::size_t i = 1; i < used.size(); ++i)
+      CHECK(used[i] == used[i - 1] - kSize * sizeof(float));
   }
   CHECK(memory_use({}).used == before);
 }
@@ -148,6 +151,8 @@ TEST_CASE("a history serves once: asking again is an error") {
 
 TEST_CASE("an operation that gives another number of gradients than it has inputs is named") {
   const Tensor x = make_leaf(Tensor::full({1}, 1.0f));
-  const Tensor y = record("half done", {x, x}, x, [](const Tensor& dy, const Stream&) -> Gradients { return {dy}; });
-  CHECK_THROWS_WITH(gradient_of(y, x), contains("half done") && contains("1 gradients for 2 inputs"));
+  const Tensor y = record("half done", {x, x}, x,
+                          [](const Tensor& dy, const Stream&) -> Gradients { return {dy}; });
+  CHECK_THROWS_WITH(gradient_of(y, x),
+                    contains("half done") && contains("1 gradients for 2 inputs"));
 }

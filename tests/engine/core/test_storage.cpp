@@ -31,9 +31,7 @@ TEST_CASE("the peak is the most that was in use since it was reset") {
   reset_peak_memory({});
   const std::size_t before = memory_use({}).used;
   CHECK(memory_use({}).peak == before);
-  {
-    const Tensor a = Tensor::empty({1024}), b = Tensor::empty({1024});
-  }
+  { const Tensor a = Tensor::empty({1024}), b = Tensor::empty({1024}); }
   const Tensor c = Tensor::empty({1024});
   CHECK(memory_use({}).peak == before + 8192);
   reset_peak_memory({});

@@ -41,7 +41,8 @@ TEST_CASE("copies of a tensor share elements, a clone has its own") {
 TEST_CASE("new tensors hold what their maker says") {
   for (float value : Tensor::zeros({33}).values()) CHECK(value == 0.0f);
   for (float value : Tensor::full({33}, 2.5f).values()) CHECK(value == 2.5f);
-  for (std::int64_t value : Tensor::zeros({7}, DType::kInt64).values<std::int64_t>()) CHECK(value == 0);
+  for (std::int64_t value : Tensor::zeros({7}, DType::kInt64).values<std::int64_t>())
+    CHECK(value == 0);
   CHECK(Tensor::empty({3, 0}).size() == 0);
   CHECK(Tensor::zeros({}).item() == 0.0f);
   CHECK(Tensor::zeros({5}, DType::kFloat64).bytes() == 40);
@@ -61,7 +62,8 @@ TEST_CASE("reading a tensor as what it is not is an error with both sides") {
   CHECK_THROWS_WITH(Tensor().data(), contains("default-constructed"));
   CHECK_THROWS_WITH(Tensor::zeros({2}).item(), contains("[2]") && contains("one element"));
   CHECK_THROWS_WITH(Tensor::zeros({2, 3}).reshaped({5}), contains("[2, 3]") && contains("[5]"));
-  CHECK_THROWS_WITH(Tensor::from({2, 2}, {1, 2, 3}), contains("[2, 2]") && contains("4") && contains("3 were given"));
+  CHECK_THROWS_WITH(Tensor::from({2, 2}, {1, 2, 3}),
+                    contains("[2, 2]") && contains("4") && contains("3 were given"));
 }
 
 TEST_CASE("an undefined tensor is empty-handed but harmless") {

@@ -47,9 +47,9 @@ TEST_CASE("the CIFAR ResNets cost exactly what the paper's program counts") {
     const char* shortcut;
     std::int64_t parameters, operations;
   };
-  // A-stride differs from A-pool by the stem's bias of 16, which no operation is counted for. C adds two 1x1
-  // convolutions with BatchNorm: 16*32 + 64 + 32*64 + 128 = 2,752 parameters and 16*32*256 + 2*32*256 +
-  // 32*64*64 + 2*64*64 = 286,720 operations, at every depth.
+  // A-stride differs from A-pool by the stem's bias of 16, which no operation is counted for. C
+  // adds two 1x1 convolutions with BatchNorm: 16*32 + 64 + 32*64 + 128 = 2,752 parameters and
+  // 16*32*256 + 2*32*256 + 32*64*64 + 2*64*64 = 286,720 operations, at every depth.
   const std::vector<Row> rows = {
       {"resnet20", "", 269'738, 41'116'288},         {"resnet56", "", 853'034, 127'083'136},
       {"resnet20", "A-pool", 269'738, 41'116'288},   {"resnet56", "A-pool", 853'034, 127'083'136},

@@ -64,19 +64,26 @@ TEST_CASE("a layer that does not fit is refused where it is written, by name, wi
   CHECK_THAT(refusal(input, [](auto& g) { g.conv("c", 0, 8, {.kernel = 11, .padding = 1}); }),
              contains("'c'") && contains("11x11") && contains("10x10"));
   CHECK_THAT(refusal(input, [](auto& g) { g.conv("c", 0, 0); }), contains("out is 0"));
-  CHECK_THAT(refusal(input, [](auto& g) { g.conv("c", 0, 8, {.stride = 0}); }), contains("stride is 0"));
+  CHECK_THAT(refusal(input, [](auto& g) { g.conv("c", 0, 8, {.stride = 0}); }),
+             contains("stride is 0"));
   CHECK_THAT(refusal(input, [](auto& g) { g.add("a", 0, g.conv("c", 0, 7)); }),
              contains("'a'") && contains("8x8x6") && contains("8x8x7"));
-  CHECK_THAT(refusal(input, [](auto& g) { g.concat("k", {0, g.conv("c", 0, 7, {.stride = 2})}); }),
+  CHECK_THAT(refusal(input,
+                     [](auto& g) {
+                       g.concat("k", {0, g.conv("c", 0, 7, {.stride = 2})});
+                     }),
              contains("'k'") && contains("8x8") && contains("4x4"));
   CHECK_THAT(refusal(input, [](auto& g) { g.concat("k", {}); }), contains("no inputs"));
   CHECK_THAT(refusal(input, [](auto& g) { g.max_pool("p", 0, {.window = 2, .padding = 2}); }),
              contains("padding 2"));
-  CHECK_THAT(refusal(input, [](auto& g) { g.shortcut_a("s", 0, {.before = -1}); }), contains("before is -1"));
-  CHECK_THAT(refusal({8, 1, 6}, [](auto& g) { g.shortcut_a("s", 0, {.pool = true}); }), contains("halved"));
+  CHECK_THAT(refusal(input, [](auto& g) { g.shortcut_a("s", 0, {.before = -1}); }),
+             contains("before is -1"));
+  CHECK_THAT(refusal({8, 1, 6}, [](auto& g) { g.shortcut_a("s", 0, {.pool = true}); }),
+             contains("halved"));
   CHECK_THAT(refusal({8, 4, 6}, [](auto& g) { g.global_average_pool("p", 0); }),
              contains("8x4") && contains("square"));
-  CHECK_THAT(refusal(input, [](auto& g) { g.relu("r", 0), g.relu("r", 0); }), contains("'r'") && contains("twice"));
+  CHECK_THAT(refusal(input, [](auto& g) { g.relu("r", 0), g.relu("r", 0); }),
+             contains("'r'") && contains("twice"));
   CHECK_THAT(refusal(input, [](auto& g) { g.relu("input", 0); }), contains("twice"));
   CHECK_THAT(refusal(input, [](auto& g) { g.relu("", 0); }), contains("empty"));
   CHECK_THAT(refusal(input, [](auto& g) { g.relu("r", 1); }), contains("reads node 1"));
@@ -98,8 +105,8 @@ TEST_CASE("a graph changed by hand into nonsense is refused") {
   refused([](Graph& x) { x.output = -1; });
   refused([](Graph& x) { x.input.c = 5; });
   refused([](Graph& x) { x.input.h = 0; });
-  refused([](Graph& x) { x.at(1).inputs = {1}; });   // itself
-  refused([](Graph& x) { x.at(1).inputs = {2}; });   // a later one
+  refused([](Graph& x) { x.at(1).inputs = {1}; });  // itself
+  refused([](Graph& x) { x.at(1).inputs = {2}; });  // a later one
   refused([](Graph& x) { x.at(1).inputs = {-1}; });
   refused([](Graph& x) { x.at(1).inputs = {0, 0}; });
   refused([](Graph& x) { x.at(1).inputs = {}; });
@@ -115,11 +122,14 @@ TEST_CASE("extents whose products leave 64 bits are refused, not wrapped around"
   const std::int64_t huge = 1 << 24;
   CHECK_THAT(refusal({huge, huge, huge}, [](auto& g) { g.flatten("f", 0); }), contains("elements"));
   CHECK_THAT(refusal({huge + 1, 1, 1}, [](auto& g) { g.flatten("f", 0); }), contains("16777217"));
-  CHECK_THAT(refusal({1, 1, huge}, [&](auto& g) { g.conv("c", 0, huge, {.kernel = 1}); }), contains("weights"));
+  CHECK_THAT(refusal({1, 1, huge}, [&](auto& g) { g.conv("c", 0, huge, {.kernel = 1}); }),
+             contains("weights"));
   CHECK_THAT(refusal({1, 1, huge}, [&](auto& g) { g.linear("l", 0, huge); }), contains("weights"));
-  CHECK_THAT(refusal({4096, 4096, 1}, [&](auto& g) { g.conv("c", 0, 1000); }), contains("elements"));
-  CHECK_THAT(refusal({1, 1, 1}, [&](auto& g) { g.conv("c", 0, 1, {.kernel = 1, .padding = 1 << 23}); }),
+  CHECK_THAT(refusal({4096, 4096, 1}, [&](auto& g) { g.conv("c", 0, 1000); }),
              contains("elements"));
+  CHECK_THAT(
+      refusal({1, 1, 1}, [&](auto& g) { g.conv("c", 0, 1, {.kernel = 1, .padding = 1 << 23}); }),
+      contains("elements"));
 }
 
 TEST_CASE("every operation has a name of its own that leads back to it") {

@@ -72,13 +72,41 @@ TEST_CASE("JSON that is no graph is refused with an Error, whatever is wrong wit
       {"format a number", [](Json& j) { j["format"] = 1; }, "expected a string"},
       {"no architecture", [](Json& j) { j.erase("architecture"); }, "'architecture' is missing"},
       {"no input", [](Json& j) { j.erase("input"); }, "'input'"},
-      {"input of two", [](Json& j) { j["input"] = {12, 12}; }, "'input'"},
-      {"input of texts", [](Json& j) { j["input"] = {"12", 12, 3}; }, "whole numbers"},
-      {"input of fractions", [](Json& j) { j["input"] = {12.5, 12, 3}; }, "whole numbers"},
-      {"negative input", [](Json& j) { j["input"] = {-12, 12, 3}; }, "-12"},
-      {"empty input", [](Json& j) { j["input"] = {12, 12, 0}; }, "12x12x0"},
-      {"huge input", [](Json& j) { j["input"] = {1 << 24, 1 << 24, 1 << 24}; }, "elements"},
-      {"input beyond 63 bits", [](Json& j) { j["input"] = {18446744073709551615u, 12, 3}; }, "the input is"},
+      {"input of two",
+       [](Json& j) {
+         j["input"] = {12, 12};
+       },
+       "'input'"},
+      {"input of texts",
+       [](Json& j) {
+         j["input"] = {"12", 12, 3};
+       },
+       "whole numbers"},
+      {"input of fractions",
+       [](Json& j) {
+         j["input"] = {12.5, 12, 3};
+       },
+       "whole numbers"},
+      {"negative input",
+       [](Json& j) {
+         j["input"] = {-12, 12, 3};
+       },
+       "-12"},
+      {"empty input",
+       [](Json& j) {
+         j["input"] = {12, 12, 0};
+       },
+       "12x12x0"},
+      {"huge input",
+       [](Json& j) {
+         j["input"] = {1 << 24, 1 << 24, 1 << 24};
+       },
+       "elements"},
+      {"input beyond 63 bits",
+       [](Json& j) {
+         j["input"] = {18446744073709551615u, 12, 3};
+       },
+       "the input is"},
       {"no output", [](Json& j) { j.erase("output"); }, "'output' is missing"},
       {"unknown output", [](Json& j) { j["output"] = "nowhere"; }, "'nowhere'"},
       {"no nodes", [](Json& j) { j.erase("nodes"); }, "'nodes'"},
@@ -86,18 +114,26 @@ TEST_CASE("JSON that is no graph is refused with an Error, whatever is wrong wit
       {"a node a number", [](Json& j) { j["nodes"][0] = 5; }, "expected an object"},
       {"a node without name", [](Json& j) { j["nodes"][0].erase("name"); }, "'name' is missing"},
       {"an empty name", [&](Json& j) { at(j, "linear")["name"] = "", j["output"] = ""; }, "empty"},
-      {"a name twice", [&](Json& j) { at(j, "dropout")["name"] = "concat"; }, "'concat' is used twice"},
-      {"a node called input", [&](Json& j) { at(j, "conv")["name"] = "input"; }, "'input' is used twice"},
+      {"a name twice", [&](Json& j) { at(j, "dropout")["name"] = "concat"; },
+       "'concat' is used twice"},
+      {"a node called input", [&](Json& j) { at(j, "conv")["name"] = "input"; },
+       "'input' is used twice"},
       {"no op", [&](Json& j) { at(j, "relu").erase("op"); }, "'op' is missing"},
       {"unknown op", [&](Json& j) { at(j, "relu")["op"] = "gelu"; }, "'gelu'"},
       {"a second input node", [&](Json& j) { at(j, "add")["op"] = "input"; }, "first node"},
       {"no inputs", [&](Json& j) { at(j, "relu").erase("inputs"); }, "'inputs' must be an array"},
       {"empty inputs", [&](Json& j) { at(j, "relu")["inputs"] = Json::array(); }, "0 inputs"},
-      {"inputs a text", [&](Json& j) { at(j, "relu")["inputs"] = "norm"; }, "'inputs' must be an array"},
+      {"inputs a text", [&](Json& j) { at(j, "relu")["inputs"] = "norm"; },
+       "'inputs' must be an array"},
       {"inputs of numbers", [&](Json& j) { at(j, "relu")["inputs"] = {1}; }, "expected a name"},
-      {"an input too many", [&](Json& j) { at(j, "relu")["inputs"] = {"norm", "norm"}; }, "2 inputs"},
+      {"an input too many",
+       [&](Json& j) {
+         at(j, "relu")["inputs"] = {"norm", "norm"};
+       },
+       "2 inputs"},
       {"reads itself", [&](Json& j) { at(j, "relu")["inputs"] = {"relu"}; }, "no earlier node"},
-      {"reads a later one", [&](Json& j) { at(j, "conv")["inputs"] = {"norm"}; }, "no earlier node"},
+      {"reads a later one", [&](Json& j) { at(j, "conv")["inputs"] = {"norm"}; },
+       "no earlier node"},
       {"reads nobody", [&](Json& j) { at(j, "relu")["inputs"] = {"nobody"}; }, "'nobody'"},
       {"missing attribute", [&](Json& j) { at(j, "conv").erase("stride"); }, "'stride' is missing"},
       {"stride a text", [&](Json& j) { at(j, "conv")["stride"] = "2"; }, "whole number"},
@@ -108,18 +144,36 @@ TEST_CASE("JSON that is no graph is refused with an Error, whatever is wrong wit
       {"padding huge", [&](Json& j) { at(j, "depthwise")["padding"] = 1 << 24; }, "elements"},
       {"groups zero", [&](Json& j) { at(j, "conv")["groups"] = 0; }, "groups is 0"},
       {"groups that don't divide", [&](Json& j) { at(j, "conv")["groups"] = 2; }, "2 groups"},
-      {"wrong channels in", [&](Json& j) { at(j, "conv")["in"] = 4; }, "takes 4 channels, its input has 3"},
+      {"wrong channels in", [&](Json& j) { at(j, "conv")["in"] = 4; },
+       "takes 4 channels, its input has 3"},
       {"wrong channels out", [&](Json& j) { at(j, "conv")["out"] = 9; }, "its input has 9"},
       {"channels negative", [&](Json& j) { at(j, "conv")["out"] = -8; }, "out of range"},
       {"channels huge", [&](Json& j) { at(j, "linear")["out"] = 1 << 24; }, "weights"},
       {"bias a number", [&](Json& j) { at(j, "conv")["bias"] = 1; }, "true or false"},
       {"no kernel", [&](Json& j) { at(j, "conv").erase("kernel"); }, "'kernel'"},
       {"kernel a number", [&](Json& j) { at(j, "conv")["kernel"] = 3; }, "'kernel'"},
-      {"kernel zero", [&](Json& j) { at(j, "conv")["kernel"] = {0, 3}; }, "0x3"},
-      {"kernel negative", [&](Json& j) { at(j, "conv")["kernel"] = {3, -3}; }, "3x-3"},
-      {"kernel beyond 32 bits", [&](Json& j) { at(j, "conv")["kernel"] = {4294967297, 3}; }, "4294967297"},
-      {"kernel larger than the picture", [&](Json& j) { at(j, "conv")["kernel"] = {99, 99}; }, "99x99"},
-      {"norm of other channels", [&](Json& j) { at(j, "norm")["channels"] = 16; }, "has 16 channels, its input has 8"},
+      {"kernel zero",
+       [&](Json& j) {
+         at(j, "conv")["kernel"] = {0, 3};
+       },
+       "0x3"},
+      {"kernel negative",
+       [&](Json& j) {
+         at(j, "conv")["kernel"] = {3, -3};
+       },
+       "3x-3"},
+      {"kernel beyond 32 bits",
+       [&](Json& j) {
+         at(j, "conv")["kernel"] = {4294967297, 3};
+       },
+       "4294967297"},
+      {"kernel larger than the picture",
+       [&](Json& j) {
+         at(j, "conv")["kernel"] = {99, 99};
+       },
+       "99x99"},
+      {"norm of other channels", [&](Json& j) { at(j, "norm")["channels"] = 16; },
+       "has 16 channels, its input has 8"},
       {"epsilon zero", [&](Json& j) { at(j, "norm")["epsilon"] = 0; }, "epsilon"},
       {"epsilon null", [&](Json& j) { at(j, "norm")["epsilon"] = nullptr; }, "expected a number"},
       {"epsilon infinite", [&](Json& j) { at(j, "norm")["epsilon"] = infinite; }, "epsilon"},
@@ -127,12 +181,19 @@ TEST_CASE("JSON that is no graph is refused with an Error, whatever is wrong wit
       {"momentum negative", [&](Json& j) { at(j, "norm")["momentum"] = -0.1; }, "momentum"},
       {"rate one", [&](Json& j) { at(j, "dropout")["rate"] = 1.0; }, "[0, 1)"},
       {"rate negative", [&](Json& j) { at(j, "dropout")["rate"] = -0.5; }, "[0, 1)"},
-      {"window zero", [&](Json& j) { at(j, "max")["window"] = 0, at(j, "max")["padding"] = 0; }, "window is 0"},
-      {"pool padding too large", [&](Json& j) { at(j, "max")["padding"] = 2; }, "padding 2 of a window of 3"},
+      {"window zero", [&](Json& j) { at(j, "max")["window"] = 0, at(j, "max")["padding"] = 0; },
+       "window is 0"},
+      {"pool padding too large", [&](Json& j) { at(j, "max")["padding"] = 2; },
+       "padding 2 of a window of 3"},
       {"shortcut negative", [&](Json& j) { at(j, "shortcut")["before"] = -3; }, "out of range"},
-      {"functional missing", [&](Json& j) { at(j, "relu").erase("functional"); }, "'functional' is missing"},
-      {"linear of other features", [&](Json& j) { at(j, "linear")["in"] = 25; }, "takes 25 features"},
-      {"add of unequal shapes", [&](Json& j) { at(j, "add")["inputs"] = {"relu", "conv"}, at(j, "depthwise")["stride"] = 2; },
+      {"functional missing", [&](Json& j) { at(j, "relu").erase("functional"); },
+       "'functional' is missing"},
+      {"linear of other features", [&](Json& j) { at(j, "linear")["in"] = 25; },
+       "takes 25 features"},
+      {"add of unequal shapes",
+       [&](Json& j) {
+         at(j, "add")["inputs"] = {"relu", "conv"}, at(j, "depthwise")["stride"] = 2;
+       },
        "inputs differ"},
   };
   for (const Change& change : changes) {

@@ -11,12 +11,15 @@ using namespace hinge::testing;
 
 namespace {
 
-Network initialised(const std::string& model, std::uint64_t seed, const std::string& shortcut = "A-pool") {
+Network initialised(const std::string& model, std::uint64_t seed,
+                    const std::string& shortcut = "A-pool") {
   Network network(models::build(model, {.shortcut = shortcut}));
   initialise(network, seed);
   return network;
 }
-const Tensor& value(const Network& network, const std::string& name) { return network.parameter(name).value; }
+const Tensor& value(const Network& network, const std::string& name) {
+  return network.parameter(name).value;
+}
 
 }  // namespace
 
@@ -33,7 +36,8 @@ TEST_CASE("the first weights are a function of seed and name alone") {
   CHECK_FALSE(same_bytes(value(a, "layer1.0.conv1.weight"), value(a, "layer1.0.conv2.weight")));
 }
 
-TEST_CASE("convolutions start normal with variance 2 / fan-in, linear layers uniform in 1 / sqrt(C)") {
+TEST_CASE(
+    "convolutions start normal with variance 2 / fan-in, linear layers uniform in 1 / sqrt(C)") {
   const Network network = initialised("resnet56", 3);
   for (const auto& [name, tensor] : network.values()) {
     if (!network.has_parameter(name)) continue;
@@ -58,7 +62,8 @@ TEST_CASE("convolutions start normal with variance 2 / fan-in, linear layers uni
       const double bound = 1.0 / std::sqrt(64.0);
       CHECK(largest <= bound);
       CHECK(largest >= 0.98 * bound);
-      CHECK(std::fabs(variance - bound * bound / 3.0) <= 5.0 * bound * bound * std::sqrt(4.0 / 45.0 / size));
+      CHECK(std::fabs(variance - bound * bound / 3.0) <=
+            5.0 * bound * bound * std::sqrt(4.0 / 45.0 / size));
     } else {
       const float want = kind == ParameterKind::kNormScale ? 1.0f : 0.0f;
       CHECK(same_bytes(tensor, Tensor::full(tensor.shape(), want)));

@@ -30,7 +30,8 @@ Network random_network(const std::string& shortcut = "A-stride", std::uint64_t s
 io::TensorFile foreign_file(const Network& network, const std::string& prefix) {
   io::TensorFile file;
   for (const auto& [name, tensor] : network.values()) {
-    file.tensors.emplace(prefix + name, tensor.shape().rank() == 4 ? filters_to_file_layout(tensor) : tensor);
+    file.tensors.emplace(prefix + name,
+                         tensor.shape().rank() == 4 ? filters_to_file_layout(tensor) : tensor);
     if (name.ends_with("running_mean")) {
       const std::string norm = name.substr(0, name.size() - std::string("running_mean").size());
       file.tensors.emplace(prefix + norm + "num_batches_tracked", Tensor::zeros({}, DType::kInt64));
@@ -76,7 +77,8 @@ TEST_CASE("filters lie K,C,R,S in the file and K,R,S,C in memory") {
     for (std::int64_t r = 0; r < 3; ++r) {
       for (std::int64_t s = 0; s < 5; ++s) {
         for (std::int64_t c = 0; c < 7; ++c) {
-          if (stored.data()[((k * 7 + c) * 3 + r) * 5 + s] != w.data()[((k * 3 + r) * 5 + s) * 7 + c]) {
+          if (stored.data()[((k * 7 + c) * 3 + r) * 5 + s] !=
+              w.data()[((k * 3 + r) * 5 + s) * 7 + c]) {
             FAIL("k " << k << ", r " << r << ", s " << s << ", c " << c);
           }
         }
@@ -84,12 +86,15 @@ TEST_CASE("filters lie K,C,R,S in the file and K,R,S,C in memory") {
     }
   }
   CHECK(same_bytes(filters_from_file_layout(stored), w));
-  for (const Shape& shape : {Shape{1, 1, 1, 1}, Shape{4, 1, 1, 8}, Shape{8, 3, 3, 1}, Shape{0, 3, 3, 2}}) {
+  for (const Shape& shape :
+       {Shape{1, 1, 1, 1}, Shape{4, 1, 1, 8}, Shape{8, 3, 3, 1}, Shape{0, 3, 3, 2}}) {
     const Tensor filters = random_tensor(shape, 2);
     CHECK(same_bytes(filters_from_file_layout(filters_to_file_layout(filters)), filters));
   }
-  CHECK_THROWS_WITH(filters_to_file_layout(Tensor::zeros({2, 3})), contains("[2, 3]") && contains("[K, R, S, C]"));
-  CHECK_THROWS_WITH(filters_from_file_layout(Tensor::zeros({2})), contains("[2]") && contains("[K, C, R, S]"));
+  CHECK_THROWS_WITH(filters_to_file_layout(Tensor::zeros({2, 3})),
+                    contains("[2, 3]") && contains("[K, R, S, C]"));
+  CHECK_THROWS_WITH(filters_from_file_layout(Tensor::zeros({2})),
+                    contains("[2]") && contains("[K, C, R, S]"));
 }
 
 TEST_CASE("a state dict of PyTorch loads: with or without 'module.', counters dropped") {
@@ -112,7 +117,8 @@ TEST_CASE("a file without a graph needs to be told which network it is") {
   CHECK_THROWS_WITH(network_from(file, {}, "foreign"), contains("foreign") && contains("--model"));
 }
 
-TEST_CASE("weights of another network are refused with the file's name and every name that differs") {
+TEST_CASE(
+    "weights of another network are refused with the file's name and every name that differs") {
   const io::Scratch scratch;
   io::TensorFile foreign = foreign_file(random_network(), "");
   foreign.tensors.erase("bn1.weight");
@@ -123,8 +129,9 @@ TEST_CASE("weights of another network are refused with the file's name and every
   const auto graph = random_network().graph();
   CHECK_THROWS_AS(network_from(file, graph, "some/file"), Error);
   CHECK_THROWS_WITH(network_from(file, graph, "some/file"),
-                    contains("some/file") && contains("missing: bn1.weight") && contains("fc.weight") &&
-                        contains("conv1.weight") && contains("expected F32 [16, 3, 3, 3]"));
+                    contains("some/file") && contains("missing: bn1.weight") &&
+                        contains("fc.weight") && contains("conv1.weight") &&
+                        contains("expected F32 [16, 3, 3, 3]"));
 }
 
 TEST_CASE("a file whose graph is damaged is refused by name") {
@@ -134,13 +141,15 @@ TEST_CASE("a file whose graph is damaged is refused by name") {
     file.metadata["hinge.graph"] = graph;
     io::write_safetensors(scratch / "damaged", file);
     CHECK_THROWS_AS(read_model_file(scratch / "damaged"), Error);
-    CHECK_THROWS_WITH(read_model_file(scratch / "damaged"), contains("damaged") && contains("graph"));
+    CHECK_THROWS_WITH(read_model_file(scratch / "damaged"),
+                      contains("damaged") && contains("graph"));
   }
 }
 
 TEST_CASE("the pretrained files load into the ResNets with every second pixel as shortcut") {
   const char* shared = std::getenv("HINGE_SHARED");
-  const auto folder = std::filesystem::path(shared != nullptr ? shared : "../shared") / "data" / "pretrained";
+  const auto folder =
+      std::filesystem::path(shared != nullptr ? shared : "../shared") / "data" / "pretrained";
   for (const std::string model : {"resnet20", "resnet56"}) {
     const auto path = folder / (model + "-cifar10.safetensors");
     if (!std::filesystem::exists(path)) {
@@ -148,12 +157,14 @@ TEST_CASE("the pretrained files load into the ResNets with every second pixel as
       return;
     }
     const ModelFile file = read_model_file(path);
-    Network network = network_from(file, models::build(model, {.shortcut = "A-stride"}), path.string());
+    Network network =
+        network_from(file, models::build(model, {.shortcut = "A-stride"}), path.string());
     const Tensor logits = network.forward(random_tensor({2, 32, 32, 3}, 1), {}, {});
     CHECK(logits.shape() == Shape{2, 10});
     for (float value : logits.values()) CHECK(std::isfinite(value));
     // The form with pooling has a bias in the stem, which these files lack.
-    CHECK_THROWS_WITH(network_from(file, models::build(model, {.shortcut = "A-pool"}), path.string()),
-                      contains("missing: conv1.bias"));
+    CHECK_THROWS_WITH(
+        network_from(file, models::build(model, {.shortcut = "A-pool"}), path.string()),
+        contains("missing: conv1.bias"));
   }
 }

@@ -44,19 +44,27 @@ Tensor run_node_by_node(Network& network, const Tensor& x, const ForwardOptions&
   std::vector<Tensor> values = {x};
   for (int i = 1; i < graph.size(); ++i) {
     const GraphNode& node = graph.at(i);
-    const auto input = [&](std::size_t j) { return values[static_cast<std::size_t>(node.inputs[j])]; };
-    const auto value = [&](const char* suffix) { return network.parameter(node.name + suffix).value; };
+    const auto input = [&](std::size_t j) {
+      return values[static_cast<std::size_t>(node.inputs[j])];
+    };
+    const auto value = [&](const char* suffix) {
+      return network.parameter(node.name + suffix).value;
+    };
     const auto bias = [&](bool present) { return present ? value(".bias") : Tensor(); };
     Tensor y;
     if (const auto* conv = std::get_if<ConvAttributes>(&node.attributes)) {
-      y = conv2d(input(0), value(".weight"), bias(conv->bias), {conv->stride, conv->padding, conv->groups}, {});
+      y = conv2d(input(0), value(".weight"), bias(conv->bias),
+                 {conv->stride, conv->padding, conv->groups}, {});
     } else if (const auto* dense = std::get_if<LinearAttributes>(&node.attributes)) {
       y = linear(input(0), value(".weight"), bias(dense->bias), {});
     } else if (const auto* norm = std::get_if<BatchNormAttributes>(&node.attributes)) {
       const Tensor gamma = value(".weight"), beta = value(".bias");
-      y = batch_norm(input(0), {gamma, beta, network.buffer(node.name + ".running_mean").value,
-                                network.buffer(node.name + ".running_var").value},
-                     {}, {.training = options.training, .momentum = norm->momentum, .epsilon = norm->epsilon}, {});
+      y = batch_norm(
+          input(0),
+          {gamma, beta, network.buffer(node.name + ".running_mean").value,
+           network.buffer(node.name + ".running_var").value},
+          {}, {.training = options.training, .momentum = norm->momentum, .epsilon = norm->epsilon},
+          {});
     } else if (node.kind == OpKind::kRelu) {
       y = relu(input(0), {});
     } else if (node.kind == OpKind::kAdd) {
@@ -65,7 +73,8 @@ Tensor run_node_by_node(Network& network, const Tensor& x, const ForwardOptions&
       y = concat(std::vector{input(0), input(1)}, {});
     } else if (const auto* pool = std::get_if<PoolAttributes>(&node.attributes)) {
       const PoolOptions window{pool->window, pool->stride, pool->padding};
-      y = node.kind == OpKind::kMaxPool ? max_pool(input(0), window, {}) : average_pool(input(0), window, {});
+      y = node.kind == OpKind::kMaxPool ? max_pool(input(0), window, {})
+                                        : average_pool(input(0), window, {});
     } else if (node.kind == OpKind::kGlobalAveragePool) {
       y = global_average_pool(input(0), {});
     } else if (const auto* shortcut = std::get_if<ShortcutAttributes>(&node.attributes)) {
@@ -73,16 +82,19 @@ Tensor run_node_by_node(Network& network, const Tensor& x, const ForwardOptions&
     } else if (node.kind == OpKind::kFlatten) {
       y = flatten(input(0), {});
     } else if (const auto* drop = std::get_if<DropoutAttributes>(&node.attributes)) {
-      y = options.training ? dropout(input(0), {drop->rate, options.seed, options.step, static_cast<std::uint32_t>(i)}, {})
-                           : input(0);
+      y = options.training
+              ? dropout(input(0),
+                        {drop->rate, options.seed, options.step, static_cast<std::uint32_t>(i)}, {})
+              : input(0);
     }
     values.push_back(y);
   }
   return values[static_cast<std::size_t>(graph.output)];
 }
 
-// Everything that a plan of steps can get wrong: an add whose other side comes later, a BatchNorm that two read, one
-// that is the output of an add with itself, concatenation, dropout, and an output in the middle.
+// Everything that a plan of steps can get wrong: an add whose other side comes later, a BatchNorm
+// that two read, one that is the output of an add with itself, concatenation, dropout, and an
+// output in the middle.
 Graph awkward_graph() {
   GraphBuilder g("awkward", {8, 8, 3});
   const int a = g.batch_norm("norm a", g.conv("conv a", 0, 4));
@@ -111,8 +123,9 @@ void compare_with_node_by_node(const Graph& graph) {
     INFO("training " << training);
     const ForwardOptions options{.training = training, .seed = 3, .step = 4};
     const Tensor got = folded.forward(x, options, {}), want = run_node_by_node(plain, x, options);
-    // The folded pass rounds scale * x + shift + residual at other places, or not at all where the machine fuses:
-    // some roundings of the values between, which BatchNorm keeps near one, for each layer.
+    // The folded pass rounds scale * x + shift + residual at other places, or not at all where the
+    // machine fuses: some roundings of the values between, which BatchNorm keeps near one, for each
+    // layer.
     Array wanted(want), magnitude(want.shape(), 1.0);
     double largest = 0.0;
     for (double value : wanted.data) largest = std::max(largest, std::fabs(value));
@@ -121,7 +134,8 @@ void compare_with_node_by_node(const Graph& graph) {
     for (std::size_t i = 0; i < folded.buffers().size(); ++i) {
       const Buffer &a = *folded.buffers()[i], &b = *plain.buffers()[i];
       INFO(a.name);
-      CHECK(mismatch(a.value, Array(b.value), Array(b.value.shape(), 2.0), 4.0 * graph.size()) == "");
+      CHECK(mismatch(a.value, Array(b.value), Array(b.value.shape(), 2.0), 4.0 * graph.size()) ==
+            "");
     }
     const Tensor weights = random_tensor(got.shape(), 5);
     std::vector<Tensor> leaves, plain_leaves;
@@ -132,7 +146,8 @@ void compare_with_node_by_node(const Graph& graph) {
     for (std::size_t i = 0; i < a.size(); ++i) {
       INFO(folded.parameters()[i]->name);
       double size = 1.0;
-      for (float value : b[i].values()) size = std::max(size, std::fabs(static_cast<double>(value)));
+      for (float value : b[i].values())
+        size = std::max(size, std::fabs(static_cast<double>(value)));
       CHECK(mismatch(a[i], Array(b[i]), Array(b[i].shape(), size), 256.0 * graph.size()) == "");
     }
   }
@@ -166,7 +181,8 @@ TEST_CASE("a whole network's gradients agree with differences of its float32 los
     for (std::size_t i = 0; i < leaves.size(); ++i) {
       // Along the gradient itself, and along it with random signs: |direction| = 1 either way.
       double norm = 0.0;
-      for (float value : got[i].values()) norm += static_cast<double>(value) * static_cast<double>(value);
+      for (float value : got[i].values())
+        norm += static_cast<double>(value) * static_cast<double>(value);
       norm = std::sqrt(norm);
       for (const bool signs : {false, true}) {
         INFO(shortcut << ", " << network.parameters()[i]->name << ", random signs " << signs);
@@ -184,16 +200,17 @@ TEST_CASE("a whole network's gradients agree with differences of its float32 los
           const NoGradients off;
           Tensor value = leaves[i];
           for (std::int64_t j = 0; j < value.size(); ++j) {
-            value.mutable_data()[j] = static_cast<float>(static_cast<double>(before.data()[j]) +
-                                                         steps * step * direction[static_cast<std::size_t>(j)]);
+            value.mutable_data()[j] =
+                static_cast<float>(static_cast<double>(before.data()[j]) +
+                                   steps * step * direction[static_cast<std::size_t>(j)]);
           }
           const double result = static_cast<double>(loss().item());
           std::ranges::copy(before.values(), value.mutable_data());
           return result;
         };
         const double difference = (loss_at(1) - loss_at(-1)) / (2.0 * step);
-        // The loss, near 3, is rounded at every layer: 32 roundings over the step. Curvature and the ReLUs that
-        // switch within the step: 2 per cent.
+        // The loss, near 3, is rounded at every layer: 32 roundings over the step. Curvature and
+        // the ReLUs that switch within the step: 2 per cent.
         const double tolerance = 32.0 * 3.0 * kEpsilon / step + 0.02 * norm;
         CAPTURE(difference, slope, tolerance, norm);
         CHECK(std::fabs(difference - slope) <= tolerance);
@@ -203,7 +220,8 @@ TEST_CASE("a whole network's gradients agree with differences of its float32 los
   kernels::reset_conv();
 }
 
-TEST_CASE("the forward pass in training lets go of what nobody reads, and inference keeps nothing") {
+TEST_CASE(
+    "the forward pass in training lets go of what nobody reads, and inference keeps nothing") {
   Network network(models::build("resnet20", {}));
   initialise(network, 1);
   const Tensor x = random_tensor({2, 32, 32, 3}, 1);
@@ -219,8 +237,9 @@ TEST_CASE("the forward pass in training lets go of what nobody reads, and infere
 
 TEST_CASE("pictures that do not fit the network are refused with both sizes") {
   Network network(models::build("resnet8", {}));
-  CHECK_THROWS_WITH(network.forward(Tensor::zeros({1, 28, 28, 1}), {}, {}),
-                    contains("[1, 28, 28, 1]") && contains("[N, 32, 32, 3]") && contains("resnet8"));
+  CHECK_THROWS_WITH(
+      network.forward(Tensor::zeros({1, 28, 28, 1}), {}, {}),
+      contains("[1, 28, 28, 1]") && contains("[N, 32, 32, 3]") && contains("resnet8"));
   CHECK_THROWS_AS(network.forward(Tensor::zeros({32, 32, 3}), {}, {}), Error);
 }
 
@@ -244,7 +263,8 @@ TEST_CASE("a clone has equal values and scales, and shares none of them") {
   for (Parameter* p : copy.parameters()) p->value.mutable_data()[0] = 99.0f;
   for (Parameter* p : network.parameters()) CHECK(p->value.data()[0] != 99.0f);
   network.forward(random_tensor({2, 8, 8, 3}, 1), {.training = true}, {});
-  CHECK_FALSE(same_bytes(network.buffer("bn1.running_mean").value, copy.buffer("bn1.running_mean").value));
+  CHECK_FALSE(
+      same_bytes(network.buffer("bn1.running_mean").value, copy.buffer("bn1.running_mean").value));
 }
 
 TEST_CASE("values() shares the network's memory, set_values copies") {
@@ -272,7 +292,8 @@ TEST_CASE("weights that do not fit are listed one by one, and nothing is changed
   values.at("linear.bias") = Tensor::zeros({10}, DType::kFloat64);
   CHECK_THROWS_AS(network.set_values(values), Error);
   CHECK_THROWS_WITH(network.set_values(values),
-                    contains("resnet8") && contains("missing: bn1.weight, layer2.0.bn1.running_var") &&
+                    contains("resnet8") &&
+                        contains("missing: bn1.weight, layer2.0.bn1.running_var") &&
                         contains("not in the network: extra.weight, fc.bias") &&
                         contains("linear.weight is F32 [10, 63], expected F32 [10, 64]") &&
                         contains("linear.bias is F64 [10], expected F32 [10]"));

@@ -30,7 +30,9 @@ struct Fixture {
   Tensor forward() {
     return batch_norm(x, {gamma, beta, running_mean, running_var}, residual, options, {});
   }
-  std::vector<Array> inputs() const { return {Array(x), Array(gamma), Array(beta), Array(residual)}; }
+  std::vector<Array> inputs() const {
+    return {Array(x), Array(gamma), Array(beta), Array(residual)};
+  }
   std::vector<Tensor> leaves() const {
     return residual.defined() ? std::vector{x, gamma, beta, residual} : std::vector{x, gamma, beta};
   }
@@ -79,17 +81,19 @@ TEST_CASE("batch norm gives the reference's values, with and without residual an
                   << ", residual " << with_residual);
         Fixture f({rows, 1, 1, c}, training, relu, with_residual, 2.0f);
         const std::vector<Array> v = f.inputs();
-        const auto statistics = training ? reference::statistics(v[0])
-                                         : reference::Statistics{Array(f.running_mean), Array(f.running_var)};
+        const auto statistics =
+            training ? reference::statistics(v[0])
+                     : reference::Statistics{Array(f.running_mean), Array(f.running_var)};
         Array want = f.function()(v);
         const Errors errors = errors_of(v[0], statistics, training, 1e-5);
         Array magnitude(want.shape);
         for (std::int64_t i = 0; i < want.size(); ++i) {
           const std::int64_t j = i % c;
           const double scale = std::fabs(v[1][j]) / std::sqrt(statistics.var[j] + 1e-5);
-          magnitude[i] = scale * (std::fabs(v[0][i]) + std::fabs(statistics.mean[j]) + errors.mean[j]) +
-                         scale * std::fabs(v[0][i] - statistics.mean[j]) * errors.relative_deviation[j] +
-                         std::fabs(v[2][j]) + (with_residual ? std::fabs(v[3][i]) : 0.0);
+          magnitude[i] =
+              scale * (std::fabs(v[0][i]) + std::fabs(statistics.mean[j]) + errors.mean[j]) +
+              scale * std::fabs(v[0][i] - statistics.mean[j]) * errors.relative_deviation[j] +
+              std::fabs(v[2][j]) + (with_residual ? std::fabs(v[3][i]) : 0.0);
         }
         if (relu) want = reference::relu(want);
         CHECK(mismatch(f.forward(), want, magnitude, 4.0) == "");
@@ -110,7 +114,8 @@ TEST_CASE("training moves the running statistics by momentum, with the unbiased 
     Array mean({17}), var({17}), mean_magnitude({17}), var_magnitude({17});
     const double momentum = static_cast<double>(f.options.momentum);
     for (std::int64_t c = 0; c < 17; ++c) {
-      const double unbiased = batch.var[c] * static_cast<double>(rows) / static_cast<double>(rows - 1);
+      const double unbiased =
+          batch.var[c] * static_cast<double>(rows) / static_cast<double>(rows - 1);
       mean[c] = reference::running(mean_before[c], batch.mean[c], momentum);
       var[c] = reference::running(var_before[c], unbiased, momentum);
       mean_magnitude[c] = std::fabs(mean_before[c]) + errors.mean[c];
@@ -134,7 +139,8 @@ TEST_CASE("batch norm's gradients are those of the reference, in every variant")
                              Shape{33, 31}, Shape{129, 33}, Shape{4, 4, 10, 3}}) {
     for (int variant = 0; variant < 8; ++variant) {
       const bool training = variant & 1, relu = variant & 2, with_residual = variant & 4;
-      INFO(shape.to_string() << ", training " << training << ", relu " << relu << ", residual " << with_residual);
+      INFO(shape.to_string() << ", training " << training << ", relu " << relu << ", residual "
+                             << with_residual);
       Fixture f(shape, training, relu, with_residual, 1.0f);
       const std::vector<Array> v = f.inputs();
       const Function linear_part = f.function();
@@ -154,8 +160,9 @@ TEST_CASE("batch norm's gradients are those of the reference, in every variant")
       const auto got = gradients(weighted_sum(f.forward(), weights), f.leaves(), {});
 
       const std::int64_t c_count = shape[shape.rank() - 1], rows = f.x.size() / c_count;
-      const auto statistics = training ? reference::statistics(v[0])
-                                       : reference::Statistics{Array(f.running_mean), Array(f.running_var)};
+      const auto statistics =
+          training ? reference::statistics(v[0])
+                   : reference::Statistics{Array(f.running_mean), Array(f.running_var)};
       const Errors errors = errors_of(v[0], statistics, training, 1e-5);
       for (std::size_t which = 0; which < got.size(); ++which) {
         INFO("input " << which);
@@ -168,14 +175,17 @@ TEST_CASE("batch norm's gradients are those of the reference, in every variant")
           for (std::int64_t row = 0; row < rows; ++row) {
             const double dy = std::fabs(static_cast<double>(weights.data()[row * c_count + c]));
             sum += dy;
-            sum_normal += dy * (std::fabs(v[0][row * c_count + c] - statistics.mean[c]) + errors.mean[c]) * rstd;
+            sum_normal +=
+                dy * (std::fabs(v[0][row * c_count + c] - statistics.mean[c]) + errors.mean[c]) *
+                rstd;
           }
-          const double normal = std::fabs(v[0][p.element % v[0].size()] - statistics.mean[c]) * rstd;
+          const double normal =
+              std::fabs(v[0][p.element % v[0].size()] - statistics.mean[c]) * rstd;
           const double relative = 1.0 + errors.relative_deviation[c] + errors.mean[c] * rstd;
           const double n = static_cast<double>(rows);
           if (which == 0) {
             p.magnitude = std::fabs(v[1][c]) * rstd * relative *
-                              (1.0 + (training ? sum / n + (normal + 1.0) * sum_normal / n : 0.0));
+                          (1.0 + (training ? sum / n + (normal + 1.0) * sum_normal / n : 0.0));
           } else if (which == 1) {
             p.magnitude = sum_normal * relative;
           } else {
@@ -197,7 +207,8 @@ TEST_CASE("the residual's gradient without a ReLU is dy itself, and with one dy 
     const Tensor dz = gradients(weighted_sum(y, dy), std::vector{f.residual}, {})[0];
     for (std::int64_t i = 0; i < dy.size(); ++i) {
       const float want = !relu || y.data()[i] > 0.0f ? dy.data()[i] : 0.0f;
-      if (dz.data()[i] != want) FAIL("element " << i << ": " << dz.data()[i] << ", expected " << want);
+      if (dz.data()[i] != want)
+        FAIL("element " << i << ": " << dz.data()[i] << ", expected " << want);
     }
   }
 }
@@ -205,7 +216,8 @@ TEST_CASE("the residual's gradient without a ReLU is dy itself, and with one dy 
 TEST_CASE("the gradient through the statistics sums to zero over every channel") {
   Fixture f({64, 8}, true, false, false);
   const Tensor y = f.forward();
-  const Tensor dx = gradients(weighted_sum(y, random_tensor(y.shape(), 7)), std::vector{f.x}, {})[0];
+  const Tensor dx =
+      gradients(weighted_sum(y, random_tensor(y.shape(), 7)), std::vector{f.x}, {})[0];
   for (std::int64_t c = 0; c < 8; ++c) {
     double sum = 0.0, magnitude = 0.0;
     for (std::int64_t row = 0; row < 64; ++row) {
@@ -223,7 +235,8 @@ TEST_CASE("a mean a thousand times the deviation costs only the digits it must")
   f.options.momentum = 1.0f;
   f.forward();
   for (std::int64_t c = 0; c < 4; ++c) {
-    const double got = static_cast<double>(f.running_var.data()[c]), want = statistics.var[c] * 1000.0 / 999.0;
+    const double got = static_cast<double>(f.running_var.data()[c]),
+                 want = statistics.var[c] * 1000.0 / 999.0;
     CHECK(std::fabs(got - want) <= 32.0 * kEpsilon * want);
   }
 }
@@ -248,7 +261,8 @@ TEST_CASE("a constant channel becomes beta, with a variance of exactly zero") {
   CHECK(f.running_var.data()[0] == 0.0f);
   for (std::int64_t i = 0; i < y.size(); ++i) {
     const double rstd_scale = std::fabs(static_cast<double>(f.gamma.data()[i % 2])) * 316.3 * 0.1;
-    CHECK(std::fabs(static_cast<double>(y.data()[i] - f.beta.data()[i % 2])) <= 4.0 * kEpsilon * (rstd_scale + 1.0));
+    CHECK(std::fabs(static_cast<double>(y.data()[i] - f.beta.data()[i % 2])) <=
+          4.0 * kEpsilon * (rstd_scale + 1.0));
   }
 }
 

@@ -37,7 +37,10 @@ const std::vector<Case> kCases = {
     {"a filter that isn't square", {1, 6, 5, 3}, {4, 1, 3, 3}, {.padding = 1}},
     {"a 5x5 filter", {1, 6, 6, 3}, {4, 5, 5, 3}, {.padding = 2}},
     {"depthwise", {2, 5, 5, 16}, {16, 3, 3, 1}, {.padding = 1, .groups = 16}, true},
-    {"depthwise, odd channels", {1, 5, 5, 7}, {7, 3, 3, 1}, {.stride = 2, .padding = 1, .groups = 7}},
+    {"depthwise, odd channels",
+     {1, 5, 5, 7},
+     {7, 3, 3, 1},
+     {.stride = 2, .padding = 1, .groups = 7}},
     {"depthwise, two filters each", {1, 4, 4, 5}, {10, 3, 3, 1}, {.padding = 1, .groups = 5}},
     {"four groups", {1, 5, 5, 8}, {12, 3, 3, 2}, {.padding = 1, .groups = 4}, true},
     {"32 groups", {1, 4, 4, 64}, {32, 3, 3, 2}, {.padding = 1, .groups = 32}},
@@ -98,7 +101,8 @@ TEST_CASE("conv2d gives the reference's values at every channel count that hurts
         kernels::reset_conv("blocked");  // any: without a choice each shape would be measured
         const Tensor y = conv2d(x, w, {}, {.padding = kernel / 2}, {});
         CHECK(mismatch(y, reference::conv2d(Array(x), Array(w), {}, options),
-                       reference::conv2d(absolute(Array(x)), absolute(Array(w)), {}, options)) == "");
+                       reference::conv2d(absolute(Array(x)), absolute(Array(w)), {}, options)) ==
+              "");
       }
     }
   }
@@ -139,11 +143,13 @@ TEST_CASE("an empty batch gives an empty output and gradients of zero") {
       const Tensor x = make_leaf(Tensor::empty({0, 4, 4, 3}));
       const Tensor w = make_leaf(random_tensor({5, kernel, kernel, 3}, 2));
       const Tensor b = make_leaf(random_tensor({5}, 3));
-      const Tensor y = conv2d(x, w, bias ? b : Tensor(), {.padding = static_cast<int>(kernel / 2)}, {});
+      const Tensor y =
+          conv2d(x, w, bias ? b : Tensor(), {.padding = static_cast<int>(kernel / 2)}, {});
       CHECK(y.shape() == Shape{0, 4, 4, 5});
       // Fill the cache with something that is not zero: gradients must be written, not found.
       for (int i = 0; i < 4; ++i) Tensor::full(w.shape(), 7.0f), Tensor::full({5}, 7.0f);
-      const auto got = gradients(weighted_sum(y, Tensor::empty(y.shape())), std::vector{x, w, b}, {});
+      const auto got =
+          gradients(weighted_sum(y, Tensor::empty(y.shape())), std::vector{x, w, b}, {});
       CHECK(got[0].shape() == x.shape());
       CHECK(same_bytes(got[1], Tensor::zeros(w.shape())));
       CHECK(same_bytes(got[2], Tensor::zeros({5})));

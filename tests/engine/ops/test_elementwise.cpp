@@ -17,7 +17,8 @@ namespace {
 // Which elements dropout keeps, found from its effect on ones.
 std::vector<bool> kept(std::int64_t size, const DropoutOptions& options) {
   std::vector<bool> keep;
-  for (float value : dropout(Tensor::full({size}, 1.0f), options, {}).values()) keep.push_back(value != 0.0f);
+  for (float value : dropout(Tensor::full({size}, 1.0f), options, {}).values())
+    keep.push_back(value != 0.0f);
   return keep;
 }
 
@@ -78,15 +79,16 @@ TEST_CASE("add rounds once and hands its gradient on unchanged to both inputs") 
 TEST_CASE("a tensor added to itself gets the gradient twice") {
   const Tensor a = make_leaf(random_tensor({33}, 1)), weights = random_tensor({33}, 2);
   const Array twice = reference::add(Array(weights), Array(weights));
-  CHECK(mismatch(gradients(weighted_sum(add(a, a, {}), weights), std::vector{a}, {})[0], twice, twice,
-                 0.0) == "");
+  CHECK(mismatch(gradients(weighted_sum(add(a, a, {}), weights), std::vector{a}, {})[0], twice,
+                 twice, 0.0) == "");
 }
 
 TEST_CASE("add refuses unequal shapes, with both in the message") {
   CHECK_THROWS_AS(add(Tensor::zeros({2, 3}), Tensor::zeros({3, 2}), {}), Error);
   CHECK_THROWS_WITH(add(Tensor::zeros({2, 3}), Tensor::zeros({3, 2}), {}),
                     contains("[2, 3]") && contains("[3, 2]"));
-  CHECK_THROWS_WITH(add(Tensor::zeros({6}), Tensor::zeros({6, 1}), {}), contains("[6]") && contains("[6, 1]"));
+  CHECK_THROWS_WITH(add(Tensor::zeros({6}), Tensor::zeros({6, 1}), {}),
+                    contains("[6]") && contains("[6, 1]"));
 }
 
 TEST_CASE("dropout scales what it keeps, and its gradient passes the same mask") {
@@ -118,7 +120,8 @@ TEST_CASE("dropout drops its share: within five standard deviations of a binomia
     const std::vector<bool> keep = kept(40000, {.rate = rate, .seed = 1});
     const double dropped = static_cast<double>(std::count(keep.begin(), keep.end(), false));
     const double expected = 40000.0 * static_cast<double>(rate);
-    CHECK(std::fabs(dropped - expected) <= 5.0 * std::sqrt(expected * (1.0 - static_cast<double>(rate))));
+    CHECK(std::fabs(dropped - expected) <=
+          5.0 * std::sqrt(expected * (1.0 - static_cast<double>(rate))));
   }
 }
 

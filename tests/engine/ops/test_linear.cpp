@@ -22,14 +22,16 @@ TEST_CASE("linear gives the reference's values at every size that hurts, with an
         const Tensor x = random_tensor({n, c}, 1), w = random_tensor({k, c}, 2);
         const Tensor b = c % 2 == 0 ? Tensor() : random_tensor({k}, 3);
         CHECK(mismatch(linear(x, w, b, {}), linear_of({Array(x), Array(w), Array(b)}),
-                       linear_of({absolute(Array(x)), absolute(Array(w)), absolute(Array(b))})) == "");
+                       linear_of({absolute(Array(x)), absolute(Array(w)), absolute(Array(b))})) ==
+              "");
       }
     }
   }
 }
 
 TEST_CASE("linear's gradients are those of the reference") {
-  for (const Shape& sizes : {Shape{1, 1, 1}, Shape{2, 31, 33}, Shape{33, 7, 10}, Shape{3, 64, 10}}) {
+  for (const Shape& sizes :
+       {Shape{1, 1, 1}, Shape{2, 31, 33}, Shape{33, 7, 10}, Shape{3, 64, 10}}) {
     for (const bool bias : {false, true}) {
       INFO("n, c, k = " << sizes.to_string() << ", bias " << bias);
       const Tensor x = make_leaf(random_tensor({sizes[0], sizes[1]}, 1));
@@ -42,7 +44,8 @@ TEST_CASE("linear's gradients are those of the reference") {
       const auto got = gradients(weighted_sum(y, weights), leaves, {});
       for (std::size_t i = 0; i < leaves.size(); ++i) {
         CHECK(got[i].shape() == leaves[i].shape());
-        CHECK(mismatch(got[i], probe(linear_of, {Array(x), Array(w), Array(b)}, Array(weights), i)) == "");
+        CHECK(mismatch(got[i],
+                       probe(linear_of, {Array(x), Array(w), Array(b)}, Array(weights), i)) == "");
       }
     }
   }
@@ -62,7 +65,8 @@ TEST_CASE("linear on an empty batch gives nothing and gradients of zero") {
 
 TEST_CASE("linear refuses what does not fit, with both sides in the message") {
   const Tensor x = Tensor::zeros({2, 3});
-  CHECK_THROWS_WITH(linear(x, Tensor::zeros({4, 5}), {}, {}), contains("[2, 3]") && contains("[4, 5]"));
+  CHECK_THROWS_WITH(linear(x, Tensor::zeros({4, 5}), {}, {}),
+                    contains("[2, 3]") && contains("[4, 5]"));
   CHECK_THROWS_WITH(linear(x, Tensor::zeros({3}), {}, {}), contains("[3]") && contains("[K, C]"));
   CHECK_THROWS_WITH(linear(Tensor::zeros({2, 1, 1, 3}), Tensor::zeros({4, 3}), {}, {}),
                     contains("[2, 1, 1, 3]") && contains("[N, C]"));

@@ -46,10 +46,11 @@ void check(const Function& f, const Tensor& x, const Tensor& y, double factor) {
 
 TEST_CASE("max pooling gives the reference's values and gradients") {
   for (const Case& c : kCases) {
-    INFO(c.x.to_string() << ", window " << c.pool.window << ", stride " << c.pool.stride << ", padding " << c.pool.padding);
+    INFO(c.x.to_string() << ", window " << c.pool.window << ", stride " << c.pool.stride
+                         << ", padding " << c.pool.padding);
     const Tensor x = make_leaf(distinct_tensor(c.x));
-    check([&](const std::vector<Array>& v) { return reference::max_pool(v[0], window_of(c.pool)); }, x,
-          max_pool(x, c.pool, {}), 8.0);
+    check([&](const std::vector<Array>& v) { return reference::max_pool(v[0], window_of(c.pool)); },
+          x, max_pool(x, c.pool, {}), 8.0);
     const Array want = reference::max_pool(Array(x), window_of(c.pool));
     CHECK(mismatch(max_pool(x, c.pool, {}), want, want, 0.0) == "");
   }
@@ -57,15 +58,20 @@ TEST_CASE("max pooling gives the reference's values and gradients") {
 
 TEST_CASE("average pooling gives the reference's values and gradients; padding counts as zeros") {
   for (const Case& c : kCases) {
-    INFO(c.x.to_string() << ", window " << c.pool.window << ", stride " << c.pool.stride << ", padding " << c.pool.padding);
+    INFO(c.x.to_string() << ", window " << c.pool.window << ", stride " << c.pool.stride
+                         << ", padding " << c.pool.padding);
     const Tensor x = make_leaf(random_tensor(c.x, 1));
-    check([&](const std::vector<Array>& v) { return reference::average_pool(v[0], window_of(c.pool)); }, x,
-          average_pool(x, c.pool, {}), 8.0);
+    check(
+        [&](const std::vector<Array>& v) {
+          return reference::average_pool(v[0], window_of(c.pool));
+        },
+        x, average_pool(x, c.pool, {}), 8.0);
   }
 }
 
 TEST_CASE("global average pooling gives the reference's values and gradients") {
-  for (const Shape& shape : {Shape{1, 1, 1, 1}, Shape{2, 8, 8, 64}, Shape{3, 7, 7, 33}, Shape{0, 4, 4, 3}}) {
+  for (const Shape& shape :
+       {Shape{1, 1, 1, 1}, Shape{2, 8, 8, 64}, Shape{3, 7, 7, 33}, Shape{0, 4, 4, 3}}) {
     INFO(shape.to_string());
     const Tensor x = make_leaf(random_tensor(shape, 1));
     check([](const std::vector<Array>& v) { return reference::global_average_pool(v[0]); }, x,
@@ -76,8 +82,10 @@ TEST_CASE("global average pooling gives the reference's values and gradients") {
 TEST_CASE("of equal largest elements the first gets max pooling's gradient") {
   const Tensor x = make_leaf(Tensor::full({1, 2, 2, 1}, 3.0f));
   const Tensor y = max_pool(x, {}, {});
-  const Tensor dx = gradients(weighted_sum(y, Tensor::full(y.shape(), 5.0f)), std::vector{x}, {})[0];
-  CHECK(std::vector<float>(dx.values().begin(), dx.values().end()) == std::vector<float>{5, 0, 0, 0});
+  const Tensor dx =
+      gradients(weighted_sum(y, Tensor::full(y.shape(), 5.0f)), std::vector{x}, {})[0];
+  CHECK(std::vector<float>(dx.values().begin(), dx.values().end()) ==
+        std::vector<float>{5, 0, 0, 0});
 }
 
 TEST_CASE("max pooling's padding never wins, and NaN always does") {
@@ -92,13 +100,17 @@ TEST_CASE("max pooling's padding never wins, and NaN always does") {
 
 TEST_CASE("both forms of the option-A shortcut give the reference's values and gradients") {
   for (const bool pool : {false, true}) {
-    for (const Shape& shape : {Shape{2, 4, 4, 3}, Shape{1, 5, 7, 16}, Shape{1, 2, 2, 129}, Shape{3, 32, 32, 1},
-                               Shape{0, 4, 4, 2}, Shape{2, 1, 1, 4}}) {
+    for (const Shape& shape : {Shape{2, 4, 4, 3}, Shape{1, 5, 7, 16}, Shape{1, 2, 2, 129},
+                               Shape{3, 32, 32, 1}, Shape{0, 4, 4, 2}, Shape{2, 1, 1, 4}}) {
       for (const auto& [before, after] : {std::pair{0, 0}, {8, 8}, {1, 2}}) {
         INFO(shape.to_string() << ", pool " << pool << ", zeros " << before << " and " << after);
         const Tensor x = make_leaf(random_tensor(shape, 1));
-        check([&](const std::vector<Array>& v) { return reference::shortcut_a(v[0], before, after, pool); }, x,
-              shortcut_a(x, {.before = before, .after = after, .pool = pool}, {}), pool ? 8.0 : 0.0);
+        check(
+            [&](const std::vector<Array>& v) {
+              return reference::shortcut_a(v[0], before, after, pool);
+            },
+            x, shortcut_a(x, {.before = before, .after = after, .pool = pool}, {}),
+            pool ? 8.0 : 0.0);
       }
     }
   }
@@ -131,15 +143,18 @@ TEST_CASE("a part of a concatenation without history wants no gradient and shift
   const Tensor weights = random_tensor(y.shape(), 3);
   const Tensor db = gradients(weighted_sum(y, weights), std::vector{b}, {})[0];
   for (std::int64_t pixel = 0; pixel < 4; ++pixel) {
-    for (std::int64_t c = 0; c < 2; ++c) CHECK(db.data()[pixel * 2 + c] == weights.data()[pixel * 5 + 3 + c]);
+    for (std::int64_t c = 0; c < 2; ++c)
+      CHECK(db.data()[pixel * 2 + c] == weights.data()[pixel * 5 + 3 + c]);
   }
 }
 
 TEST_CASE("flatten puts channels before pixels, and its gradient puts them back") {
-  for (const Shape& shape : {Shape{1, 1, 1, 1}, Shape{2, 3, 4, 5}, Shape{1, 2, 2, 129}, Shape{0, 2, 2, 3}}) {
+  for (const Shape& shape :
+       {Shape{1, 1, 1, 1}, Shape{2, 3, 4, 5}, Shape{1, 2, 2, 129}, Shape{0, 2, 2, 3}}) {
     INFO(shape.to_string());
     const Tensor x = make_leaf(random_tensor(shape, 1));
-    check([](const std::vector<Array>& v) { return reference::flatten(v[0]); }, x, flatten(x, {}), 0.0);
+    check([](const std::vector<Array>& v) { return reference::flatten(v[0]); }, x, flatten(x, {}),
+          0.0);
   }
 }
 

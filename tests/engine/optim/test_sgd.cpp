@@ -12,7 +12,8 @@ using namespace hinge::testing;
 
 namespace {
 
-Parameter make_parameter(const std::string& name, ParameterKind kind, const Shape& shape, std::uint64_t seed) {
+Parameter make_parameter(const std::string& name, ParameterKind kind, const Shape& shape,
+                         std::uint64_t seed) {
   return {name, kind, make_leaf(random_tensor(shape, seed))};
 }
 std::vector<Parameter*> pointers(std::vector<Parameter>& parameters) {
@@ -31,8 +32,9 @@ TEST_CASE("twenty steps follow the float64 recurrence in every variant") {
                      .nesterov = (variant & 8) != 0,
                      .decay_norms_and_biases = (variant & 16) != 0};
     if ((variant & 9) == 0) config.momentum = 0.0f;
-    INFO("momentum " << config.momentum << ", decay " << config.decay << ", decoupled " << config.decoupled
-                     << ", nesterov " << config.nesterov << ", all decay " << config.decay_norms_and_biases);
+    INFO("momentum " << config.momentum << ", decay " << config.decay << ", decoupled "
+                     << config.decoupled << ", nesterov " << config.nesterov << ", all decay "
+                     << config.decay_norms_and_biases);
     std::vector<Parameter> parameters = {
         make_parameter("conv", ParameterKind::kConvWeight, {3, 3, 3, 5}, 1),
         make_parameter("linear", ParameterKind::kLinearWeight, {10, 33}, 2),
@@ -58,19 +60,22 @@ TEST_CASE("twenty steps follow the float64 recurrence in every variant") {
         gradients.push_back(random_tensor(p.value.shape(), static_cast<std::uint64_t>(100 + step)));
         const bool decays = config.decay_norms_and_biases || p.kind == ParameterKind::kConvWeight ||
                             p.kind == ParameterKind::kLinearWeight;
-        reference::sgd_step({static_cast<double>(rate) * static_cast<double>(p.rate_scale),
-                             static_cast<double>(config.momentum),
-                             decays ? static_cast<double>(config.decay) * static_cast<double>(p.decay_scale) : 0.0,
-                             config.decoupled, config.nesterov},
-                            Array(gradients[i]), velocities[i], weights[i]);
+        reference::sgd_step(
+            {static_cast<double>(rate) * static_cast<double>(p.rate_scale),
+             static_cast<double>(config.momentum),
+             decays ? static_cast<double>(config.decay) * static_cast<double>(p.decay_scale) : 0.0,
+             config.decoupled, config.nesterov},
+            Array(gradients[i]), velocities[i], weights[i]);
       }
       sgd.step(pointers(parameters), gradients, rate, {});
     }
     for (std::size_t i = 0; i < parameters.size(); ++i) {
       INFO(parameters[i].name);
-      // Twenty steps with some four roundings each, of values below 2; the velocity gathers up to 10.
+      // Twenty steps with some four roundings each, of values below 2; the velocity gathers up
+      // to 10.
       CHECK(mismatch(parameters[i].value, weights[i], Array(weights[i].shape, 2.0), 80.0) == "");
-      CHECK(mismatch(sgd.state().at(parameters[i].name), velocities[i], Array(weights[i].shape, 10.0), 80.0) == "");
+      CHECK(mismatch(sgd.state().at(parameters[i].name), velocities[i],
+                     Array(weights[i].shape, 10.0), 80.0) == "");
     }
   }
 }
@@ -82,7 +87,8 @@ TEST_CASE("norms and biases do not decay when told so, and a rate_scale of zero 
     sgd.step(pointers(one), std::vector{Tensor::zeros({4})}, 0.5f, {});
     return one[0].value.data()[0];
   };
-  for (const ParameterKind kind : {ParameterKind::kBias, ParameterKind::kNormScale, ParameterKind::kNormShift}) {
+  for (const ParameterKind kind :
+       {ParameterKind::kBias, ParameterKind::kNormScale, ParameterKind::kNormShift}) {
     CHECK(after(kind, false, 1.0f) == 1.0f);
     CHECK(after(kind, true, 1.0f) == 0.75f);
   }
@@ -104,7 +110,8 @@ TEST_CASE("a run that goes on from its saved state has the same bytes as one tha
   const SgdConfig config{.momentum = 0.9f, .decay = 1e-3f, .nesterov = true};
   const auto steps = [](Sgd& sgd, std::vector<Parameter>& parameters, int first, int last) {
     for (int step = first; step < last; ++step) {
-      sgd.step(pointers(parameters), std::vector{random_tensor({1000}, static_cast<std::uint64_t>(step + 10))}, 0.1f, {});
+      sgd.step(pointers(parameters),
+               std::vector{random_tensor({1000}, static_cast<std::uint64_t>(step + 10))}, 0.1f, {});
     }
   };
   std::vector<Parameter> through = {make_parameter("p", ParameterKind::kConvWeight, {1000}, 1)};
@@ -131,7 +138,8 @@ TEST_CASE("settings, gradients and states that do not fit are refused") {
   CHECK_THROWS_WITH(Sgd({.momentum = 0.0f, .nesterov = true}), contains("Nesterov"));
   std::vector<Parameter> one = {make_parameter("weight", ParameterKind::kConvWeight, {4}, 1)};
   Sgd sgd({});
-  CHECK_THROWS_WITH(sgd.step(pointers(one), {}, 0.1f, {}), contains("1 parameters") && contains("0 gradients"));
+  CHECK_THROWS_WITH(sgd.step(pointers(one), {}, 0.1f, {}),
+                    contains("1 parameters") && contains("0 gradients"));
   CHECK_THROWS_WITH(sgd.step(pointers(one), std::vector{Tensor::zeros({5})}, 0.1f, {}),
                     contains("weight") && contains("[4]") && contains("[5]"));
   // A state of the network before it was pruned.
