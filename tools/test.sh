@@ -12,11 +12,12 @@ presets=("${@:-cpu}")
 [ $# -eq 0 ] && presets=(cpu asan-ubsan)
 
 tools/setup.sh --tests
-python3 tools/dev/check_includes.py
+/usr/bin/python3 tools/dev/check_includes.py
 export HINGE_SHARED=${HINGE_SHARED:-$PWD/../shared}
 export HINGE_CIFAR=${HINGE_CIFAR:-$PWD/build/cifar}
 if [ -d "$HINGE_SHARED/data/cifar10" ] && [ ! -f "$HINGE_CIFAR/cifar-10-batches-bin/test_batch.bin" ]; then
-  python3 "$HINGE_SHARED/tools/unpack-cifar" "$HINGE_SHARED/data" "$HINGE_CIFAR" cifar10
+  # Debian's own Python: the one that the packages above belong to.
+  /usr/bin/python3 "$HINGE_SHARED/tools/unpack-cifar" "$HINGE_SHARED/data" "$HINGE_CIFAR" cifar10
 fi
 for preset in "${presets[@]}"; do
   cmake --preset "$preset" >/dev/null
