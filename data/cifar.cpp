@@ -25,8 +25,10 @@ struct LabelByte {
   int classes;
 };
 
+constexpr const char* kSource = "https://www.cs.toronto.edu/~kriz/cifar.html";
+
 struct Layout {
-  std::string name;               // as load_dataset knows it, and as tools/get_data.sh does
+  std::string name;               // as load_dataset knows it
   std::string folder;             // inside the official archive
   std::vector<LabelByte> labels;  // the last one is the label
   std::vector<std::string> train, test;
@@ -61,16 +63,16 @@ fs::path find_folder(const Layout& layout, const fs::path& dir) {
     std::error_code ignored;
     if (fs::exists(folder / layout.train.front(), ignored)) return folder;
   }
-  fail("{}: no {} in '{}' or '{}'; `tools/get_data.sh {}` fetches the data", layout.name,
-       layout.train.front(), inside.string(), dir.string(), layout.name);
+  fail("{}: no {} in '{}' or '{}'; the binary version of {} is at {}", layout.name,
+       layout.train.front(), inside.string(), dir.string(), layout.name, kSource);
 }
 
 // Appends the records of `file` to `set`.
 void read_records(const Layout& layout, const fs::path& file, ImageSet& set) {
   std::error_code error;
   const std::uintmax_t bytes = fs::file_size(file, error);
-  require(!error, "{}: cannot read '{}': {}; `tools/get_data.sh {}` fetches the data", layout.name,
-          file.string(), error.message(), layout.name);
+  require(!error, "{}: cannot read '{}': {}; the binary version of {} is at {}", layout.name,
+          file.string(), error.message(), layout.name, kSource);
   const std::size_t record_bytes = layout.record_bytes();
   require(bytes > 0 && bytes % record_bytes == 0,
           "{}: '{}' has {} bytes, expected a multiple of {} above zero", layout.name, file.string(),

@@ -107,8 +107,8 @@ fs::path find_file(const fs::path& dir, const std::string& name) {
     if (fs::exists(candidate, ignored)) return candidate;
   }
   fail(
-      "fashion-mnist: no '{}' with or without .gz; Debian's dataset-fashion-mnist puts the data at "
-      "{}, `tools/get_data.sh fashion-mnist` fetches it",
+      "fashion-mnist: no '{}' with or without .gz; Debian's package dataset-fashion-mnist puts the "
+      "data at {}",
       (dir / name).string(), kFashionMnistDir);
 }
 

@@ -56,7 +56,7 @@ TEST_CASE("every name that is offered leads to a loader") {
   TemporaryFolder folder;
   CHECK(dataset_names() == std::vector<std::string>{"cifar10", "cifar100", "fashion-mnist"});
   for (const std::string& name : dataset_names()) {
-    CHECK_THROWS_WITH(load_dataset(name, folder.path()), contains("tools/get_data.sh " + name));
+    CHECK_THROWS_WITH(load_dataset(name, folder.path()), contains(name) && contains(folder.path().string()));
   }
 }
 

@@ -157,7 +157,7 @@ TEST_CASE("Fashion-MNIST files that do not fit together are refused") {
   CHECK_THROWS_WITH(load(), contains("28 x 27, expected 28 x 28"));
   std::filesystem::remove(images);
   CHECK_THROWS_WITH(load(), contains(images.string()) && contains(data::kFashionMnistDir) &&
-                                contains("tools/get_data.sh fashion-mnist"));
+                                contains("dataset-fashion-mnist"));
 }
 
 TEST_CASE(
