@@ -112,13 +112,14 @@ void extend_proof(Proof& proof, Network& masked, Network& shrunken, const Tensor
   const NoGradients guard;
   const Tensor a = masked.forward(images, {}, stream), b = shrunken.forward(images, {}, stream);
   require(a.shape() == b.shape(), "proof: outputs are {} and {}", a.shape(), b.shape());
+  proof.images += images.dim(0);
+  if (std::isnan(proof.largest_difference)) return;  // a later batch can't mend it
   for (std::int64_t i = 0; i < a.size(); ++i) {
     const double difference = std::abs(static_cast<double>(a.data()[i]) - static_cast<double>(b.data()[i]));
     if (!(difference <= proof.largest_difference)) proof.largest_difference = difference;  // takes over NaN
     proof.largest_logit = std::max(proof.largest_logit, std::abs(static_cast<double>(a.data()[i])));
-    if (std::isnan(proof.largest_difference)) break;
+    if (std::isnan(proof.largest_difference)) return;
   }
-  proof.images += images.dim(0);
 }
 
 }  // namespace hinge::compress

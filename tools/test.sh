@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sets up, builds and runs every check: include directions, formats of names, all tests plain and under
+# Sets up, builds and runs every check: include directions, all tests plain and under
 # AddressSanitizer and UndefinedBehaviorSanitizer.
 #
 #   tools/test.sh            everything

@@ -54,7 +54,7 @@ TEST_CASE("the groups of a pair are the rows of A: one input channel of the poin
   for (std::int64_t row = 0; row < w.dim(3); ++row) {
     double squares = 0.0;
     for (std::int64_t k = 0; k < w.dim(0); ++k) squares += std::pow(static_cast<double>(w.data()[k * w.dim(3) + row]), 2);
-    CHECK(!(std::abs(std::sqrt(squares) - static_cast<double>(norms[static_cast<std::size_t>(row)])) > 1e-5));
+    CHECK((std::abs(std::sqrt(squares) - static_cast<double>(norms[static_cast<std::size_t>(row)])) <= 1e-5));
   }
 }
 

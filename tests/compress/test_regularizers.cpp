@@ -72,11 +72,11 @@ TEST_CASE("the proximal step on a matrix scales each group by its own factor and
             const auto at = [&](std::int64_t j) { return static_cast<std::size_t>(g * view.group_stride + j * view.element_stride); };
             for (std::int64_t j = 0; j < size; ++j) squares += std::pow(static_cast<double>(before.values()[at(j)]), 2);
             const double norm = std::sqrt(squares), scale = r->shrink(norm, step);
-            CHECK(!(std::abs(static_cast<double>(norms[static_cast<std::size_t>(g)]) - norm) > 1e-6 * norm));
+            CHECK((std::abs(static_cast<double>(norms[static_cast<std::size_t>(g)]) - norm) <= 1e-6 * norm));
             for (std::int64_t j = 0; j < size; ++j) {
               const double expected = scale * static_cast<double>(before.values()[at(j)]);
               // Two roundings to float: the norm's and the product's; the scale's slope is at most step/norm.
-              CHECK(!(std::abs(static_cast<double>(after.values()[at(j)]) - expected) <= 4e-7 * (1.0 + step / norm)) == false);
+              CHECK((std::abs(static_cast<double>(after.values()[at(j)]) - expected) <= 4e-7 * (1.0 + step / norm)));
             }
           }
         }
