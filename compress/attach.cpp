@@ -6,11 +6,7 @@ namespace hinge::compress {
 namespace {
 
 FactorPair pair_of(const std::string& layer) {
-  const std::size_t dot = layer.rfind('.');
-  return {.layer = layer,
-          .spatial = layer + ".0",
-          .pointwise = layer + ".1",
-          .block = dot == std::string::npos ? "" : layer.substr(0, dot)};
+  return {.layer = layer, .spatial = layer + ".0", .pointwise = layer + ".1", .block = block_of(layer)};
 }
 
 }  // namespace
@@ -21,15 +17,9 @@ std::vector<FactorPair> pairs_of(const std::vector<std::string>& layers) {
   return pairs;
 }
 
-std::vector<std::string> attachable_layers(const Graph& graph) {
-  std::vector<std::string> layers;
-  for (const GraphNode& node : graph.nodes) {
-    const auto* conv = std::get_if<ConvAttributes>(&node.attributes);
-    if (conv == nullptr || conv->groups != 1 || conv->kernel_h * conv->kernel_w == 1) continue;
-    if (graph.at(node.inputs[0]).kind == OpKind::kInput) continue;
-    layers.push_back(node.name);
-  }
-  return layers;
+std::string block_of(const std::string& layer) {
+  const std::size_t dot = layer.rfind('.');
+  return dot == std::string::npos ? "" : layer.substr(0, dot);
 }
 
 Graph with_pairs(const Graph& graph, const std::vector<FactorPair>& pairs, const std::vector<std::int64_t>& ranks) {
@@ -58,6 +48,7 @@ Graph with_pairs(const Graph& graph, const std::vector<FactorPair>& pairs, const
   require(pair_of_layer.empty(), "with_pairs: the network has no layer '{}'",
           pair_of_layer.empty() ? "" : pair_of_layer.begin()->first);
   result.output = new_index[static_cast<std::size_t>(graph.output)];
+  for (int output : graph.more_outputs) result.more_outputs.push_back(new_index[static_cast<std::size_t>(output)]);
   infer_shapes(result);
   return result;
 }
@@ -84,14 +75,6 @@ Attached attach(const Network& network, const std::vector<std::string>& layers, 
   Attached result{Network(with_pairs(network.graph(), pairs, ranks)), pairs};
   result.network.set_values(values);
   return result;
-}
-
-std::vector<std::int64_t> ranks_of(const Graph& graph, const std::vector<FactorPair>& pairs) {
-  std::vector<std::int64_t> ranks;
-  for (const FactorPair& pair : pairs) {
-    ranks.push_back(std::get<ConvAttributes>(graph.at(graph.find(pair.spatial)).attributes).out);
-  }
-  return ranks;
 }
 
 }  // namespace hinge::compress

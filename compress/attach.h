@@ -20,10 +20,8 @@ struct FactorPair {
 };
 // The names that the pairs of these layers get.
 std::vector<FactorPair> pairs_of(const std::vector<std::string>& layers);
-
-// Convolutions a matrix can be attached to: a window larger than 1x1, one group, and not reading the network's input
-// (the first convolution is cheap and the paper keeps it). In the graph's order.
-std::vector<std::string> attachable_layers(const Graph& graph);
+// "layer1.0" of "layer1.0.conv1": layers of the same block balance each other's rates.
+std::string block_of(const std::string& layer);
 
 // `graph` with each of `layers` replaced by a pair of the given ranks; the bias moves to the pointwise half.
 Graph with_pairs(const Graph& graph, const std::vector<FactorPair>& pairs, const std::vector<std::int64_t>& ranks);
@@ -34,8 +32,5 @@ struct Attached {
 };
 // The same function with a pair in place of each of `layers`, W A = the trained filters to a relative error of 1e-5.
 Attached attach(const Network& network, const std::vector<std::string>& layers, Initialisation initialisation);
-
-// Rank of each pair in `graph`: the filters of its spatial half.
-std::vector<std::int64_t> ranks_of(const Graph& graph, const std::vector<FactorPair>& pairs);
 
 }  // namespace hinge::compress

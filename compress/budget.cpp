@@ -2,129 +2,295 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <numeric>
+
+#include "engine/core/error.h"
 
 namespace hinge::compress {
 
-Budget::Budget(const Graph& dense, const Graph& attached, const std::vector<FactorPair>& pairs, Count count)
-    : dense_(cost_of(dense)), rest_(cost_of(attached)), count_(count) {
-  const std::vector<FeatureShape> shapes = infer_shapes(attached);
-  for (const FactorPair& pair : pairs) {
-    const int node = attached.find(pair.spatial);
-    const auto& spatial = std::get<ConvAttributes>(attached.at(node).attributes);
-    const auto& pointwise = std::get<ConvAttributes>(attached.at(attached.find(pair.pointwise)).attributes);
-    const FeatureShape& shape = shapes[static_cast<std::size_t>(node)];
-    Layer layer{.filter = spatial.in * spatial.kernel_h * spatial.kernel_w,
-                .out = pointwise.out,
-                .pixels = shape.h * shape.w,
-                .bias = pointwise.bias,
-                .dense = {}};
-    const std::int64_t bias = layer.bias ? layer.out : 0;
-    const std::int64_t macs = layer.filter * layer.out * layer.pixels;
-    layer.dense = {layer.filter * layer.out + bias, macs, macs};
-    const std::int64_t weights = spatial.out * (layer.filter + layer.out);
-    rest_.parameters -= weights + bias;
-    rest_.macs -= weights * layer.pixels;
-    rest_.operations -= weights * layer.pixels;
-    layers_.push_back(layer);
+Structure make_structure(const Graph& dense, const GroupOptions& options, const std::vector<std::int64_t>& ranks) {
+  Structure structure{.dense = dense, .attached = {}, .pairs = {}, .units = {}, .sets = {}, .choice = choose_groups(dense, options)};
+  structure.pairs = pairs_of(structure.choice.attach);
+  std::vector<std::int64_t> full = ranks;
+  if (full.empty()) {
+    for (const FactorPair& pair : structure.pairs) {
+      const auto& conv = std::get<ConvAttributes>(dense.at(dense.find(pair.layer)).attributes);
+      full.push_back(std::min(conv.out, conv.in * conv.kernel_h * conv.kernel_w));
+    }
   }
-}
-
-bool Budget::pair_pays(std::size_t layer, std::int64_t rank) const {
-  const Layer& l = layers_[layer];
-  return rank * (l.filter + l.out) < l.filter * l.out;
-}
-
-Cost Budget::layer_cost(std::size_t layer, std::int64_t rank) const {
-  const Layer& l = layers_[layer];
-  if (!pair_pays(layer, rank)) return l.dense;
-  const std::int64_t weights = rank * (l.filter + l.out);
-  return {weights + (l.bias ? l.out : 0), weights * l.pixels, weights * l.pixels};
-}
-
-Cost Budget::total(std::span<const std::int64_t> ranks) const {
-  Cost sum = rest_;
-  for (std::size_t i = 0; i < layers_.size(); ++i) sum += layer_cost(i, ranks[i]);
-  return sum;
-}
-
-double Budget::ratio(std::span<const std::int64_t> ranks) const {
-  return static_cast<double>(flops_of(total(ranks), count_)) / static_cast<double>(flops_of(dense_, count_));
-}
-
-std::int64_t minimum_rank(std::int64_t rank, double minimum_share) {
-  const auto least = static_cast<std::int64_t>(std::ceil(minimum_share * static_cast<double>(rank) - 1e-9));
-  return std::clamp<std::int64_t>(least, 1, rank);
-}
-
-double least_ratio(const Budget& budget, const std::vector<std::int64_t>& ranks, double minimum_share) {
-  std::vector<std::int64_t> least;
-  for (std::int64_t rank : ranks) least.push_back(minimum_rank(rank, minimum_share));
-  return budget.ratio(least);
+  structure.attached = with_pairs(dense, structure.pairs, full);
+  structure.units = derive_units(structure.attached);
+  structure.sets = group_sets(structure.attached, structure.units, structure.pairs, structure.choice);
+  return structure;
 }
 
 namespace {
 
-// Group indices of one layer, the highest score first; ties by index, so that the result is unique.
-std::vector<int> by_score(const std::vector<double>& scores) {
-  std::vector<int> order(scores.size());
-  std::iota(order.begin(), order.end(), 0);
-  std::ranges::stable_sort(order, [&](int a, int b) {
-    return scores[static_cast<std::size_t>(a)] > scores[static_cast<std::size_t>(b)];
-  });
-  return order;
-}
+constexpr std::int64_t kFloatBytes = 4;
 
-std::vector<std::int64_t> ranks_at(const std::vector<std::vector<double>>& scores, double threshold,
-                                   double minimum_share) {
-  std::vector<std::int64_t> ranks;
-  for (const auto& layer : scores) {
-    const auto above = std::ranges::count_if(layer, [&](double score) { return score > threshold; });
-    ranks.push_back(std::max<std::int64_t>(above, minimum_rank(static_cast<std::int64_t>(layer.size()), minimum_share)));
+std::int64_t statistics_of(const Graph& graph) {
+  std::int64_t numbers = 0;
+  for (const GraphNode& node : graph.nodes) {
+    const auto* norm = std::get_if<BatchNormAttributes>(&node.attributes);
+    if (norm != nullptr && node.weights_of.empty()) numbers += 2 * norm->channels;
   }
-  return ranks;
+  return numbers;
 }
 
 }  // namespace
 
-double ratio_above(const Budget& budget, const std::vector<std::vector<double>>& scores, double threshold,
-                   double minimum_share) {
-  return budget.ratio(ranks_at(scores, threshold, minimum_share));
+Size size_of(const Graph& graph) {
+  const Cost cost = cost_of(graph);
+  return {cost, kFloatBytes * (cost.parameters + statistics_of(graph))};
 }
 
-RankChoice choose_ranks(const Budget& budget, const std::vector<std::vector<double>>& scores, double target,
-                        double minimum_share) {
-  require(scores.size() == budget.layers(), "choose_ranks: scores of {} layers, expected {}", scores.size(),
-          budget.layers());
+Budget::Budget(const Structure& structure) : dense_(size_of(structure.dense)) {
+  const Graph& graph = structure.attached;
+  const std::vector<FeatureShape> shapes = infer_shapes(graph);
+  for (const FeatureShape& shape : shapes) full_channels_.push_back(shape.c);
+  std::map<std::string, std::size_t> spatial_of, pointwise_of;
+  for (std::size_t i = 0; i < structure.pairs.size(); ++i) {
+    spatial_of[structure.pairs[i].spatial] = i;
+    pointwise_of[structure.pairs[i].pointwise] = i;
+  }
+  pair_layers_.resize(structure.pairs.size());
+  for (int index = 1; index < graph.size(); ++index) {
+    const GraphNode& node = graph.at(index);
+    const FeatureShape& shape = shapes[static_cast<std::size_t>(index)];
+    Layer layer{.kind = Layer::Kind::kConv, .input = node.inputs[0], .node = index, .pixels = shape.h * shape.w, .owner = node.weights_of.empty()};
+    if (const auto* conv = std::get_if<ConvAttributes>(&node.attributes)) {
+      if (spatial_of.contains(node.name)) continue;
+      layer.window = conv->kernel_h * conv->kernel_w;
+      layer.bias = conv->bias;
+      if (conv->groups > 1) layer.per_group = conv->in / conv->groups;
+      if (const auto pair = pointwise_of.find(node.name); pair != pointwise_of.end()) {
+        layer.kind = Layer::Kind::kPair;
+        layer.rank_node = node.inputs[0];
+        const GraphNode& spatial = graph.at(layer.rank_node);
+        const auto& window = std::get<ConvAttributes>(spatial.attributes);
+        layer.window = window.kernel_h * window.kernel_w;
+        layer.input = spatial.inputs[0];
+        pair_layers_[pair->second] = layers_.size();
+      }
+    } else if (const auto* linear = std::get_if<LinearAttributes>(&node.attributes)) {
+      layer.kind = Layer::Kind::kLinear;
+      layer.bias = linear->bias;
+    } else if (std::holds_alternative<BatchNormAttributes>(node.attributes)) {
+      layer.kind = Layer::Kind::kNorm;
+    } else if (const auto* relu = std::get_if<ReluAttributes>(&node.attributes)) {
+      layer.kind = Layer::Kind::kRelu;
+      layer.counted = !relu->functional;
+    } else {
+      continue;
+    }
+    layers_.push_back(layer);
+  }
+  for (const GroupSet& set : structure.sets) {
+    set_sizes_.push_back(static_cast<std::int64_t>(set.size()));
+    std::vector<Share> shares;
+    for (int node = 0; node < graph.size(); ++node) {
+      const auto count = std::ranges::count(structure.units.of(node), set.units[0]);
+      if (count > 0) shares.push_back({node, count});
+    }
+    shares_.push_back(std::move(shares));
+  }
+}
+
+std::vector<std::int64_t> Budget::channels(std::span<const std::int64_t> kept) const {
+  require(kept.size() == sets(), "budget: {} counts for {} sets", kept.size(), sets());
+  std::vector<std::int64_t> result = full_channels_;
+  for (std::size_t set = 0; set < kept.size(); ++set) {
+    for (const Share& share : shares_[set]) {
+      result[static_cast<std::size_t>(share.node)] -= share.channels * (set_sizes_[set] - kept[set]);
+    }
+  }
+  return result;
+}
+
+bool Budget::pays(const Layer& pair, const std::vector<std::int64_t>& channels) {
+  const auto of = [&](int node) { return channels[static_cast<std::size_t>(node)]; };
+  const std::int64_t filter = of(pair.input) * pair.window;
+  return of(pair.rank_node) * (filter + of(pair.node)) < filter * of(pair.node);
+}
+
+Size Budget::size_of_layer(const Layer& layer, const std::vector<std::int64_t>& channels) const {
+  const auto of = [&](int node) { return channels[static_cast<std::size_t>(node)]; };
+  const std::int64_t out = of(layer.node), elements = out * layer.pixels;
+  std::int64_t weights = 0, parameters = 0, statistics = 0, operations = 0;
+  switch (layer.kind) {
+    case Layer::Kind::kConv: weights = (layer.per_group > 0 ? layer.per_group : of(layer.input)) * layer.window * out; break;
+    case Layer::Kind::kLinear: weights = of(layer.input) * out; break;
+    case Layer::Kind::kPair: {
+      const std::int64_t filter = of(layer.input) * layer.window;
+      weights = pays(layer, channels) ? of(layer.rank_node) * (filter + out) : filter * out;
+      break;
+    }
+    case Layer::Kind::kNorm: parameters = 2 * out, statistics = 2 * out, operations = 2 * elements; break;
+    case Layer::Kind::kRelu: operations = layer.counted ? elements : 0; break;
+  }
+  parameters += weights + (layer.bias ? out : 0);
+  if (!layer.owner) parameters = statistics = 0;
+  const std::int64_t macs = weights * layer.pixels;
+  return {{parameters, macs, macs + operations}, kFloatBytes * (parameters + statistics)};
+}
+
+Size Budget::size(std::span<const std::int64_t> kept) const {
+  const std::vector<std::int64_t> channels = this->channels(kept);
+  Size total;
+  for (const Layer& layer : layers_) {
+    const Size part = size_of_layer(layer, channels);
+    total.cost += part.cost;
+    total.bytes += part.bytes;
+  }
+  return total;
+}
+
+std::vector<bool> Budget::pairs_that_pay(std::span<const std::int64_t> kept) const {
+  const std::vector<std::int64_t> channels = this->channels(kept);
+  std::vector<bool> result;
+  for (std::size_t layer : pair_layers_) result.push_back(pays(layers_[layer], channels));
+  return result;
+}
+
+double Target::flops_ratio(const Size& size, const Size& dense) const {
+  return static_cast<double>(flops_of(size.cost, count)) / static_cast<double>(flops_of(dense.cost, count));
+}
+
+namespace {
+
+double parameter_ratio(const Size& size, const Size& dense) {
+  return static_cast<double>(size.cost.parameters) / static_cast<double>(dense.cost.parameters);
+}
+
+}  // namespace
+
+bool Target::met_by(const Size& size, const Size& dense) const {
+  return (!flops || flops_ratio(size, dense) <= *flops) && (!parameters || parameter_ratio(size, dense) <= *parameters) &&
+         (!bytes || size.bytes <= *bytes);
+}
+
+double Target::progress(const Size& size, const Size& dense) const {
+  double least = 1.0;
+  const auto consider = [&](double share, double limit) {
+    if (limit < 1.0) least = std::min(least, (1.0 - share) / (1.0 - limit));
+  };
+  if (flops) consider(flops_ratio(size, dense), *flops);
+  if (parameters) consider(parameter_ratio(size, dense), *parameters);
+  if (bytes) consider(static_cast<double>(size.bytes) / static_cast<double>(dense.bytes), static_cast<double>(*bytes) / static_cast<double>(dense.bytes));
+  return least;
+}
+
+Target Target::at(double progress, const Size& dense) const {
+  const double p = std::clamp(progress, 0.0, 1.0);
+  Target result = *this;
+  if (flops) result.flops = 1.0 - p * (1.0 - *flops);
+  if (parameters) result.parameters = 1.0 - p * (1.0 - *parameters);
+  if (bytes) result.bytes = dense.bytes - static_cast<std::int64_t>(std::llround(p * static_cast<double>(dense.bytes - *bytes)));
+  return result;
+}
+
+std::string Target::to_string() const {
+  std::string text;
+  const auto append = [&](const std::string& part) { text += (text.empty() ? "" : ",") + part; };
+  if (flops) append(fmt::format("flops={}", *flops));
+  if (parameters) append(fmt::format("params={}", *parameters));
+  if (bytes) append(fmt::format("bytes={}", *bytes));
+  return text;
+}
+
+std::int64_t minimum_groups(std::int64_t groups, double minimum_share) {
+  const auto least = static_cast<std::int64_t>(std::ceil(minimum_share * static_cast<double>(groups) - 1e-9));
+  return std::clamp<std::int64_t>(least, 1, groups);
+}
+
+std::vector<int> same_ratio_leaders(const std::vector<GroupSet>& sets) {
+  std::vector<int> leader(sets.size(), -1);
+  for (std::size_t i = 0; i < sets.size(); ++i) {
+    for (std::size_t j = 0; j < i && leader[i] < 0; ++j) {
+      if (leader[j] < 0 && sets[j].kind == GroupSet::Kind::kRows && sets[i].kind == GroupSet::Kind::kRows &&
+          sets[j].block == sets[i].block && !sets[i].block.empty() && sets[j].size() == sets[i].size()) {
+        leader[i] = static_cast<int>(j);
+      }
+    }
+  }
+  return leader;
+}
+
+namespace {
+
+// Group indices of one set, the highest score first; ties by index, so that the result is unique.
+std::vector<int> by_score(const std::vector<double>& scores) {
+  std::vector<int> order(scores.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::ranges::stable_sort(order, [&](int a, int b) { return scores[static_cast<std::size_t>(a)] > scores[static_cast<std::size_t>(b)]; });
+  return order;
+}
+
+std::vector<std::int64_t> counts_above(const Scores& scores, double threshold, const SelectionOptions& options) {
+  std::vector<std::int64_t> counts;
+  for (std::size_t set = 0; set < scores.size(); ++set) {
+    const auto groups = static_cast<std::int64_t>(scores[set].size());
+    if (!options.leader.empty() && options.leader[set] >= 0) {
+      counts.push_back(std::min(groups, counts[static_cast<std::size_t>(options.leader[set])]));
+      continue;
+    }
+    const auto above = std::ranges::count_if(scores[set], [&](double score) { return score > threshold; });
+    counts.push_back(std::max<std::int64_t>(above, minimum_groups(groups, options.minimum_share)));
+  }
+  return counts;
+}
+
+Size size_with_carriers(const Budget& budget, std::vector<std::int64_t> counts, const SelectionOptions& options) {
+  for (std::size_t set = 0; set < counts.size() && !options.carriers.empty(); ++set) {
+    counts[set] = std::min(budget.groups(set), counts[set] + options.carriers[set]);
+  }
+  return budget.size(counts);
+}
+
+}  // namespace
+
+Size size_above(const Budget& budget, const Scores& scores, double threshold, const SelectionOptions& options) {
+  return size_with_carriers(budget, counts_above(scores, threshold, options), options);
+}
+
+Size least_size(const Budget& budget, const SelectionOptions& options) {
+  Scores zero;
+  for (std::size_t set = 0; set < budget.sets(); ++set) zero.emplace_back(static_cast<std::size_t>(budget.groups(set)), 0.0);
+  return size_above(budget, zero, 0.0, options);
+}
+
+Selection select_groups(const Budget& budget, const Scores& scores, const Target& target, const SelectionOptions& options) {
+  require(scores.size() == budget.sets(), "select_groups: scores of {} sets, expected {}", scores.size(), budget.sets());
   // Candidate thresholds: below every score (all groups that are not zero stay), and each score itself.
   std::vector<double> thresholds = {0.0};
-  for (const auto& layer : scores) {
-    for (double score : layer) {
-      require(score >= 0.0, "choose_ranks: a score is {}, expected a norm", score);
+  for (std::size_t set = 0; set < scores.size(); ++set) {
+    require(static_cast<std::int64_t>(scores[set].size()) == budget.groups(set), "select_groups: {} scores for the {} groups of set {}",
+            scores[set].size(), budget.groups(set), set);
+    for (double score : scores[set]) {
+      require(score >= 0.0, "select_groups: a score is {}, expected a norm", score);
       thresholds.push_back(score);
     }
   }
   std::ranges::sort(thresholds);
   thresholds.erase(std::unique(thresholds.begin(), thresholds.end()), thresholds.end());
 
-  // The ratio falls as the threshold grows: bisect for the first that is low enough.
-  const auto low_enough = [&](double threshold) {
-    return budget.ratio(ranks_at(scores, threshold, minimum_share)) <= target;
-  };
-  const auto first = std::partition_point(thresholds.begin(), thresholds.end(),
-                                          [&](double threshold) { return !low_enough(threshold); });
-  RankChoice choice;
-  choice.reaches_target = first != thresholds.end();
-  choice.threshold = choice.reaches_target ? *first : thresholds.back();
-  choice.ranks = ranks_at(scores, choice.threshold, minimum_share);
-  choice.ratio = budget.ratio(choice.ranks);
-  for (std::size_t layer = 0; layer < scores.size(); ++layer) {
-    std::vector<int> order = by_score(scores[layer]);
-    order.resize(static_cast<std::size_t>(choice.ranks[layer]));
+  // The size falls as the threshold grows: bisect for the first at which the target is met.
+  const auto first = std::partition_point(thresholds.begin(), thresholds.end(), [&](double threshold) {
+    return !target.met_by(size_above(budget, scores, threshold, options), budget.dense());
+  });
+  Selection selection;
+  selection.reaches_target = first != thresholds.end();
+  selection.threshold = selection.reaches_target ? *first : thresholds.back();
+  const std::vector<std::int64_t> counts = counts_above(scores, selection.threshold, options);
+  selection.size = size_with_carriers(budget, counts, options);
+  for (std::size_t set = 0; set < scores.size(); ++set) {
+    std::vector<int> order = by_score(scores[set]);
+    order.resize(static_cast<std::size_t>(counts[set]));
     std::ranges::sort(order);
-    choice.kept.push_back(std::move(order));
+    selection.kept.push_back(std::move(order));
   }
-  return choice;
+  return selection;
 }
 
 }  // namespace hinge::compress

@@ -1,68 +1,118 @@
-// What a network of factor pairs costs at given ranks, without building it.
+// What a network would cost with some of its groups gone, without building it, and the exact threshold for a target.
 //
-// Per output pixel a pair of rank r costs r (C R S + K) multiply-adds, the merged convolution C R S K. Surgery emits
-// the cheaper one, so a layer's cost is the smaller of both: constant for large r, then linear.
+// The cost follows from how many channels every node keeps. A pair of rank r reading c' channels and making n' costs
+// r (c' R S + n') multiply-adds per output pixel, the merged convolution c' R S n': surgery emits the cheaper one.
 #pragma once
 
+#include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
-#include "compress/attach.h"
+#include "compress/groups.h"
 #include "engine/graph/cost.h"
 
 namespace hinge::compress {
 
+// The dense network, the one with matrices attached, and what may be removed from it.
+struct Structure {
+  Graph dense, attached;
+  std::vector<FactorPair> pairs;
+  ChannelUnits units;           // of `attached`
+  std::vector<GroupSet> sets;
+  GroupChoice choice;
+};
+// `ranks` of the pairs: those that attaching gives, min(C R S, K) for the SVDs and K for the identity.
+Structure make_structure(const Graph& dense, const GroupOptions& options, const std::vector<std::int64_t>& ranks = {});
+
+// Parameters (trainable), multiply-adds, operations; and bytes of all weights and running statistics as float32.
+struct Size {
+  Cost cost;
+  std::int64_t bytes = 0;
+  bool operator==(const Size&) const = default;
+};
+Size size_of(const Graph& graph);
+
 class Budget {
  public:
-  // `dense` is the network before attaching, `attached` the one with the pairs.
-  Budget(const Graph& dense, const Graph& attached, const std::vector<FactorPair>& pairs, Count count);
+  explicit Budget(const Structure& structure);
 
-  const Cost& dense() const { return dense_; }
-  Count count() const { return count_; }
-  std::size_t layers() const { return layers_.size(); }
-  // Of layer `layer` at rank `rank`, in the form that surgery would emit.
-  Cost layer_cost(std::size_t layer, std::int64_t rank) const;
-  bool pair_pays(std::size_t layer, std::int64_t rank) const;
-  // Of the whole network.
-  Cost total(std::span<const std::int64_t> ranks) const;
-  // flops_of(total) / flops_of(dense)
-  double ratio(std::span<const std::int64_t> ranks) const;
+  std::size_t sets() const { return set_sizes_.size(); }
+  std::int64_t groups(std::size_t set) const { return set_sizes_[set]; }
+  const Size& dense() const { return dense_; }
+  // With kept[set] groups left in every set, in the forms that surgery would emit.
+  Size size(std::span<const std::int64_t> kept) const;
+  // Of each pair of the structure: does it cost less than its merged convolution?
+  std::vector<bool> pairs_that_pay(std::span<const std::int64_t> kept) const;
 
  private:
-  struct Layer {
-    std::int64_t filter = 0, out = 0, pixels = 0;  // C R S, K, P Q
-    bool bias = false;
-    Cost dense;
+  struct Layer {  // a convolution, linear layer, BatchNorm or ReLU
+    enum class Kind { kConv, kLinear, kNorm, kRelu, kPair } kind;
+    int input = 0, node = 0, rank_node = -1;  // whose channels are read, made, and the pair's inner ones
+    std::int64_t window = 1, pixels = 1, per_group = 0;  // per_group: input channels of each group if grouped
+    bool bias = false, counted = true, owner = true;
+    std::int64_t filters_in = 0;
   };
-  Cost dense_, rest_;  // rest_: everything but the pairs
+  std::vector<std::int64_t> channels(std::span<const std::int64_t> kept) const;
+  static bool pays(const Layer& pair, const std::vector<std::int64_t>& channels);
+  Size size_of_layer(const Layer& layer, const std::vector<std::int64_t>& channels) const;
+
+  Size dense_;
   std::vector<Layer> layers_;
-  Count count_;
+  std::vector<std::size_t> pair_layers_;                       // index into layers_ per pair
+  std::vector<std::int64_t> full_channels_, set_sizes_;
+  struct Share { int node; std::int64_t channels; };           // of one group
+  std::vector<std::vector<Share>> shares_;                     // per set
+};
+
+// What to keep at most: any conjunction of a share of the FLOPs, a share of the parameters, and a size in bytes.
+struct Target {
+  Count count = Count::kMacs;
+  std::optional<double> flops, parameters;
+  std::optional<std::int64_t> bytes;
+
+  bool met_by(const Size& size, const Size& dense) const;
+  // How far from dense (0) to the target (1) `size` has come, by the constraint that lags most.
+  double progress(const Size& size, const Size& dense) const;
+  // The target of somebody who is only `progress` of the way there.
+  Target at(double progress, const Size& dense) const;
+  double flops_ratio(const Size& size, const Size& dense) const;
+  std::string to_string() const;  // "flops=0.5,params=0.6"
+  bool operator==(const Target&) const = default;
 };
 
 // At least this share of a layer's groups stays (Li et al., CVPR 2020).
 inline constexpr double kMinimumShare = 0.2;
-std::int64_t minimum_rank(std::int64_t rank, double minimum_share = kMinimumShare);
+std::int64_t minimum_groups(std::int64_t groups, double minimum_share = kMinimumShare);
 
-struct RankChoice {
-  double threshold = 0.0;                     // groups with a score above it stay
-  std::vector<std::vector<int>> kept;         // per layer, ascending
-  std::vector<std::int64_t> ranks;            // how many, per layer
-  double ratio = 1.0;                         // flops kept
-  bool reaches_target = false;                // ratio <= target
+using Scores = std::vector<std::vector<double>>;  // [set][group], at least 0
+
+struct SelectionOptions {
+  double minimum_share = kMinimumShare;
+  // A set with a leader keeps as many groups as its leader does (the paper's "same ratio"); -1: none.
+  std::vector<int> leader;
+  // Groups that stay as carriers of constants although they are removed, where anything is removed from the set.
+  std::vector<std::int64_t> carriers;
+};
+// Sets of the same block with the same number of rank groups follow the first of them.
+std::vector<int> same_ratio_leaders(const std::vector<GroupSet>& sets);
+
+struct Selection {
+  double threshold = 0.0;              // groups with a score above it stay
+  std::vector<std::vector<int>> kept;  // per set, ascending
+  Size size;                           // carriers included
+  bool reaches_target = false;
 };
 
-// The exact threshold: the smallest one whose ratio is at most `target`, found by bisection over the sorted scores.
-// Keeping one more group (the one with the next score) would exceed the target, so the gap below it is less than
-// that group's cost, except where several groups share a score. Each layer keeps at least `minimum_share` of its
-// groups, its highest ones. scores[layer][group] >= 0.
-RankChoice choose_ranks(const Budget& budget, const std::vector<std::vector<double>>& scores, double target,
-                        double minimum_share = kMinimumShare);
+// The exact threshold: the smallest one at which the target is met, found by bisection over the sorted scores. Keeping
+// one more group (the one with the next score) would exceed the target, so it is met from below by less than that
+// group's cost, except where several groups share a score. Each set keeps its minimum, its highest groups.
+Selection select_groups(const Budget& budget, const Scores& scores, const Target& target, const SelectionOptions& options);
 
-// The ratio with the groups at or below `threshold` removed, each layer's minimum kept.
-double ratio_above(const Budget& budget, const std::vector<std::vector<double>>& scores, double threshold,
-                   double minimum_share = kMinimumShare);
+// The size with the groups at or below `threshold` removed, each set's minimum kept.
+Size size_above(const Budget& budget, const Scores& scores, double threshold, const SelectionOptions& options);
 
-// The ratio with every layer at its minimum: targets below it can't be reached.
-double least_ratio(const Budget& budget, const std::vector<std::int64_t>& ranks, double minimum_share = kMinimumShare);
+// The size with every set at its minimum: nothing below it can be reached.
+Size least_size(const Budget& budget, const SelectionOptions& options);
 
 }  // namespace hinge::compress

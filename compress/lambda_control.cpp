@@ -15,28 +15,33 @@ constexpr double kHighestScore = 0.95;  // groups near the mean and above never 
 
 }  // namespace
 
-double LambdaControl::planned_ratio(double progress) const {
-  return 1.0 - (1.0 - options_.target) * std::clamp(progress / kArrival, 0.0, 1.0);
-}
+double LambdaControl::planned_progress(double time) const { return std::clamp(time / kArrival, 0.0, 1.0); }
 
-double LambdaControl::update(std::int64_t step, const Budget& budget,
-                             const std::vector<std::vector<double>>& scores) {
-  ratio_ = ratio_above(budget, scores, kGone, options_.minimum_share);
-  const double progress = static_cast<double>(step) / static_cast<double>(options_.steps);
-  const double behind = ratio_ - planned_ratio(progress);
+double LambdaControl::update(std::int64_t step, const Budget& budget, const Scores& scores) {
+  size_ = size_above(budget, scores, kGone, options_.selection);
+  progress_ = options_.target.progress(size_, budget.dense());
+  const double time = static_cast<double>(step) / static_cast<double>(options_.steps);
+  const double behind = planned_progress(time) - progress_;
   correction_ = std::clamp(correction_ * std::exp(options_.gain * behind), kMinCorrection, kMaxCorrection);
 
-  const RankChoice ahead = choose_ranks(budget, scores, planned_ratio(progress + kHorizon), options_.minimum_share);
+  const Target soon = options_.target.at(planned_progress(time + kHorizon), budget.dense());
+  const Selection ahead = select_groups(budget, scores, soon, options_.selection);
   const double shrinkage = -std::log1p(-std::min(ahead.threshold, kHighestScore));
   const double tau = correction_ * shrinkage / std::max(1.0, kHorizon * static_cast<double>(options_.steps));
   return std::clamp(tau, 0.0, kMostPerLook / static_cast<double>(options_.check_every)) / options_.rate;
 }
 
-nlohmann::json LambdaControl::state() const { return {{"correction", correction_}, {"ratio", ratio_}}; }
+nlohmann::json LambdaControl::state() const {
+  return {{"correction", correction_},
+          {"progress", progress_},
+          {"size", {size_.cost.parameters, size_.cost.macs, size_.cost.operations, size_.bytes}}};
+}
 
 void LambdaControl::restore(const nlohmann::json& state) {
   correction_ = state.at("correction").get<double>();
-  ratio_ = state.at("ratio").get<double>();
+  progress_ = state.at("progress").get<double>();
+  const auto size = state.at("size").get<std::vector<std::int64_t>>();
+  size_ = {{size.at(0), size.at(1), size.at(2)}, size.at(3)};
 }
 
 double LambdaAnnealing::at(double penalty) const {

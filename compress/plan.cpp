@@ -1,17 +1,22 @@
 #include "compress/plan.h"
 
 #include <algorithm>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <numeric>
+#include <set>
+
+#include "compress/constants.h"
+#include "compress/surgery.h"
 
 namespace hinge::compress {
 namespace {
 
 using Json = nlohmann::json;
-constexpr const char* kFormat = "hinge-plan-1";
+constexpr const char* kFormat = "hinge-plan-2";
 
-Json cost_to_json(const Cost& cost) {
-  return {{"parameters", cost.parameters}, {"macs", cost.macs}, {"operations", cost.operations}};
+Json size_to_json(const Size& size) {
+  return {{"parameters", size.cost.parameters}, {"macs", size.cost.macs}, {"operations", size.cost.operations}, {"bytes", size.bytes}};
 }
 
 const Json& member(const Json& object, const char* key) {
@@ -38,89 +43,192 @@ std::string text(const Json& object, const char* key) {
   return value.get<std::string>();
 }
 
-Cost cost_from_json(const Json& json) {
-  return {whole(json, "parameters"), whole(json, "macs"), whole(json, "operations")};
+const Json& list(const Json& object, const char* key) {
+  const Json& value = member(object, key);
+  require(value.is_array(), "plan: '{}' must be a list", key);
+  return value;
 }
 
-LayerEdit edit_from_json(const Json& json) {
-  LayerEdit edit;
-  edit.layer = text(json, "layer");
-  edit.rows = whole(json, "rows");
-  const std::string form = text(json, "form");
-  require(form == "pair" || form == "merged", "plan: {}: form is '{}', expected 'pair' or 'merged'", edit.layer, form);
-  edit.form = form == "pair" ? LayerEdit::Form::kPair : LayerEdit::Form::kMerged;
-  const Json& kept = member(json, "kept_rows");
-  require(kept.is_array() && !kept.empty(), "plan: {}: 'kept_rows' must be a list of at least one row", edit.layer);
-  for (const Json& row : kept) {
-    require(row.is_number_integer() && row.get<std::int64_t>() >= 0 && row.get<std::int64_t>() < edit.rows &&
-                (edit.kept_rows.empty() || row.get<std::int64_t>() > edit.kept_rows.back()),
-            "plan: {}: row {} of {} is out of range or out of order", edit.layer, row.dump(), edit.rows);
-    edit.kept_rows.push_back(row.get<int>());
+Size size_from_json(const Json& json) {
+  return {{whole(json, "parameters"), whole(json, "macs"), whole(json, "operations")}, whole(json, "bytes")};
+}
+
+std::vector<int> groups_from_json(const Json& object, const char* key, const SetEdit& edit) {
+  std::vector<int> groups;
+  for (const Json& group : list(object, key)) {
+    require(group.is_number_integer() && group.get<std::int64_t>() >= 0 && group.get<std::int64_t>() < edit.groups &&
+                (groups.empty() || group.get<std::int64_t>() > groups.back()),
+            "plan: {}: '{}' holds {}, out of order or out of range of {} groups", edit.set, key, group.dump(), edit.groups);
+    groups.push_back(group.get<int>());
+  }
+  return groups;
+}
+
+SetEdit set_from_json(const Json& json) {
+  SetEdit edit;
+  edit.set = text(json, "set");
+  edit.groups = whole(json, "groups");
+  edit.kept = groups_from_json(json, "kept", edit);
+  edit.carriers = groups_from_json(json, "carriers", edit);
+  require(!edit.kept.empty(), "plan: {}: 'kept' is empty, expected at least one group", edit.set);
+  for (int carrier : edit.carriers) {
+    require(!std::ranges::binary_search(edit.kept, carrier), "plan: {}: group {} is kept and a carrier", edit.set, carrier);
   }
   return edit;
 }
 
-}  // namespace
-
-double CompressionPlan::predicted_ratio() const {
-  return static_cast<double>(flops_of(predicted_after, count)) / static_cast<double>(flops_of(before, count));
+PairEdit pair_from_json(const Json& json) {
+  PairEdit edit{.layer = text(json, "layer")};
+  const std::string form = text(json, "form");
+  require(form == "pair" || form == "merged", "plan: {}: form is '{}', expected 'pair' or 'merged'", edit.layer, form);
+  edit.form = form == "pair" ? PairEdit::Form::kPair : PairEdit::Form::kMerged;
+  return edit;
 }
 
-CompressionPlan make_plan(const Budget& budget, const std::vector<FactorPair>& pairs,
-                          const std::vector<std::vector<double>>& scores, double target, double minimum_share) {
-  const RankChoice choice = choose_ranks(budget, scores, target, minimum_share);
-  CompressionPlan plan{.edits = {},
-                       .before = budget.dense(),
-                       .predicted_after = budget.total(choice.ranks),
-                       .count = budget.count(),
-                       .target = target,
-                       .threshold = choice.threshold};
-  for (std::size_t i = 0; i < pairs.size(); ++i) {
-    LayerEdit edit{.layer = pairs[i].layer, .rows = static_cast<std::int64_t>(scores[i].size()), .kept_rows = {}};
-    if (budget.pair_pays(i, choice.ranks[i])) {
-      edit.kept_rows = choice.kept[i];
-    } else {
-      edit.form = LayerEdit::Form::kMerged;
-      edit.kept_rows.resize(scores[i].size());  // the merged convolution costs the same whatever is kept
-      std::iota(edit.kept_rows.begin(), edit.kept_rows.end(), 0);
-    }
-    plan.edits.push_back(std::move(edit));
+Target target_from_json(const Json& json) {
+  Target target;
+  const std::string count = text(json, "count");
+  require(count == "macs" || count == "reference", "plan: count is '{}', expected 'macs' or 'reference'", count);
+  target.count = count == "macs" ? Count::kMacs : Count::kReference;
+  if (json.contains("flops")) target.flops = number(json, "flops");
+  if (json.contains("parameters")) target.parameters = number(json, "parameters");
+  if (json.contains("bytes")) target.bytes = whole(json, "bytes");
+  return target;
+}
+
+Json target_to_json(const Target& target) {
+  Json json = {{"count", target.count == Count::kMacs ? "macs" : "reference"}};
+  if (target.flops) json["flops"] = *target.flops;
+  if (target.parameters) json["parameters"] = *target.parameters;
+  if (target.bytes) json["bytes"] = *target.bytes;
+  return json;
+}
+
+// The carriers that exact removal needs, per set; groups by index.
+std::vector<std::vector<int>> carriers_for(const Structure& structure, const Network& attached,
+                                           const std::vector<std::vector<int>>& kept) {
+  std::vector<std::vector<int>> result(structure.sets.size());
+  const bool channels_go = std::ranges::any_of(structure.sets, [](const GroupSet& set) { return set.kind == GroupSet::Kind::kChannels; });
+  if (!channels_go) return result;  // ranks leave nothing behind
+  CompressionPlan draft;
+  for (std::size_t s = 0; s < structure.sets.size(); ++s) {
+    draft.sets.push_back({structure.sets[s].name, static_cast<std::int64_t>(structure.sets[s].size()), kept[s], {}});
   }
+  Network masked = attached.clone();
+  mask_groups(draft.sets, structure, masked);
+  std::map<int, std::pair<std::size_t, int>> place;  // unit -> set, group
+  for (std::size_t s = 0; s < structure.sets.size(); ++s) {
+    for (std::size_t g = 0; g < structure.sets[s].size(); ++g) place[structure.sets[s].units[g]] = {s, static_cast<int>(g)};
+  }
+  const auto removed = removed_units(draft.sets, structure);
+  for (int unit : choose_carriers(stranded_constants(masked, structure.units, removed))) {
+    const auto [set, group] = place.at(unit);
+    result[set].push_back(group);
+  }
+  for (auto& list : result) std::ranges::sort(list);
+  return result;
+}
+
+CompressionPlan assemble(const Structure& structure, const Budget& budget, std::vector<std::vector<int>> kept,
+                         const std::vector<std::vector<int>>& carriers, const Target& target, double threshold) {
+  CompressionPlan plan{.sets = {}, .pairs = {}, .before = budget.dense(), .predicted_after = {}, .target = target, .threshold = threshold};
+  std::vector<std::int64_t> counts;
+  for (std::size_t s = 0; s < kept.size(); ++s) counts.push_back(static_cast<std::int64_t>(kept[s].size() + carriers[s].size()));
+  const std::vector<bool> pays = budget.pairs_that_pay(counts);
+  std::set<std::string> merged;
+  for (std::size_t i = 0; i < structure.pairs.size(); ++i) {
+    plan.pairs.push_back({structure.pairs[i].layer, pays[i] ? PairEdit::Form::kPair : PairEdit::Form::kMerged});
+    if (!pays[i]) merged.insert(structure.pairs[i].layer);
+  }
+  for (std::size_t s = 0; s < kept.size(); ++s) {
+    const GroupSet& set = structure.sets[s];
+    if (set.kind == GroupSet::Kind::kRows && merged.contains(set.layer)) {
+      kept[s].resize(set.size());  // the merged convolution costs the same whatever is kept
+      std::iota(kept[s].begin(), kept[s].end(), 0);
+      counts[s] = static_cast<std::int64_t>(set.size());
+    }
+    plan.sets.push_back({set.name, static_cast<std::int64_t>(set.size()), std::move(kept[s]), carriers[s]});
+  }
+  plan.predicted_after = budget.size(counts);
   return plan;
 }
 
+}  // namespace
+
+std::vector<int> removed_groups(const SetEdit& edit) {
+  std::vector<int> removed;
+  for (int group = 0; group < static_cast<int>(edit.groups); ++group) {
+    if (!std::ranges::binary_search(edit.kept, group)) removed.push_back(group);
+  }
+  return removed;
+}
+
+CompressionPlan make_plan(const Structure& structure, const Budget& budget, const Network& attached, const Scores& scores,
+                          const Target& target, const PlanOptions& options) {
+  SelectionOptions selecting{.minimum_share = options.minimum_share,
+                             .leader = options.same_ratio ? same_ratio_leaders(structure.sets) : std::vector<int>{},
+                             .carriers = std::vector<std::int64_t>(structure.sets.size(), 0)};
+  // Carriers cost something, so they take part in the choice; their number is known only once the removed groups are.
+  for (;;) {
+    const Selection selection = select_groups(budget, scores, target, selecting);
+    const auto carriers = carriers_for(structure, attached, selection.kept);
+    bool enough = true;
+    for (std::size_t s = 0; s < carriers.size(); ++s) {
+      const auto needed = static_cast<std::int64_t>(carriers[s].size());
+      if (needed > selecting.carriers[s]) selecting.carriers[s] = needed, enough = false;
+    }
+    if (enough) return assemble(structure, budget, selection.kept, carriers, target, selection.threshold);
+  }
+}
+
+CompressionPlan plan_keeping(const Structure& structure, const Budget& budget, const Network& attached,
+                             const std::vector<std::vector<int>>& kept, const Target& target) {
+  return assemble(structure, budget, kept, carriers_for(structure, attached, kept), target, 0.0);
+}
+
 Json plan_to_json(const CompressionPlan& plan) {
-  Json edits = Json::array();
-  for (const LayerEdit& edit : plan.edits) {
-    edits.push_back({{"layer", edit.layer},
-                     {"rows", edit.rows},
-                     {"form", edit.form == LayerEdit::Form::kPair ? "pair" : "merged"},
-                     {"kept_rows", edit.kept_rows}});
+  Json sets = Json::array(), pairs = Json::array();
+  for (const SetEdit& edit : plan.sets) {
+    sets.push_back({{"set", edit.set}, {"groups", edit.groups}, {"kept", edit.kept}, {"carriers", edit.carriers}});
+  }
+  for (const PairEdit& edit : plan.pairs) {
+    pairs.push_back({{"layer", edit.layer}, {"form", edit.form == PairEdit::Form::kPair ? "pair" : "merged"}});
   }
   return {{"format", kFormat},
-          {"count", plan.count == Count::kMacs ? "macs" : "reference"},
-          {"target", plan.target},
+          {"target", target_to_json(plan.target)},
           {"threshold", plan.threshold},
-          {"before", cost_to_json(plan.before)},
-          {"predicted_after", cost_to_json(plan.predicted_after)},
-          {"edits", edits}};
+          {"before", size_to_json(plan.before)},
+          {"predicted_after", size_to_json(plan.predicted_after)},
+          {"sets", sets},
+          {"pairs", pairs}};
 }
 
 CompressionPlan plan_from_json(const Json& json) {
   const std::string format = text(json, "format");
   require(format == kFormat, "plan: format is '{}', expected '{}'", format, kFormat);
   CompressionPlan plan;
-  const std::string count = text(json, "count");
-  require(count == "macs" || count == "reference", "plan: count is '{}', expected 'macs' or 'reference'", count);
-  plan.count = count == "macs" ? Count::kMacs : Count::kReference;
-  plan.target = number(json, "target");
+  plan.target = target_from_json(member(json, "target"));
   plan.threshold = number(json, "threshold");
-  plan.before = cost_from_json(member(json, "before"));
-  plan.predicted_after = cost_from_json(member(json, "predicted_after"));
-  const Json& edits = member(json, "edits");
-  require(edits.is_array(), "plan: 'edits' must be a list");
-  for (const Json& edit : edits) plan.edits.push_back(edit_from_json(edit));
+  plan.before = size_from_json(member(json, "before"));
+  plan.predicted_after = size_from_json(member(json, "predicted_after"));
+  for (const Json& edit : list(json, "sets")) plan.sets.push_back(set_from_json(edit));
+  for (const Json& edit : list(json, "pairs")) plan.pairs.push_back(pair_from_json(edit));
   return plan;
+}
+
+void check_plan(const CompressionPlan& plan, const Structure& structure) {
+  require(plan.sets.size() == structure.sets.size() && plan.pairs.size() == structure.pairs.size(),
+          "plan: it edits {} sets and {} pairs, the network has {} and {}", plan.sets.size(), plan.pairs.size(),
+          structure.sets.size(), structure.pairs.size());
+  for (std::size_t i = 0; i < plan.sets.size(); ++i) {
+    const GroupSet& set = structure.sets[i];
+    require(plan.sets[i].set == set.name && plan.sets[i].groups == static_cast<std::int64_t>(set.size()),
+            "plan: it edits '{}' with {} groups, the network has '{}' with {}", plan.sets[i].set, plan.sets[i].groups, set.name, set.size());
+  }
+  for (std::size_t i = 0; i < plan.pairs.size(); ++i) {
+    require(plan.pairs[i].layer == structure.pairs[i].layer, "plan: it edits the pair of {}, the network has one for {}",
+            plan.pairs[i].layer, structure.pairs[i].layer);
+  }
 }
 
 }  // namespace hinge::compress

@@ -9,38 +9,60 @@
 
 namespace hinge::compress {
 
-struct LayerEdit {
+// What stays of one set of groups.
+struct SetEdit {
+  std::string set;            // GroupSet::name
+  std::int64_t groups = 0;    // how many there were
+  std::vector<int> kept;      // ascending
+  std::vector<int> carriers;  // removed, but their channels stay to carry the constants of all that were removed
+
+  bool operator==(const SetEdit&) const = default;
+};
+// In which form surgery leaves a convolution with a matrix A.
+struct PairEdit {
   enum class Form {
     kPair,    // a thin convolution followed by a 1x1 convolution
-    kMerged,  // one convolution: the pair would cost as much or more, so nothing is removed
+    kMerged,  // one convolution: the pair would cost as much or more
   };
   std::string layer;
-  std::int64_t rows = 0;       // groups the layer had
-  std::vector<int> kept_rows;  // ascending
   Form form = Form::kPair;
 
-  bool operator==(const LayerEdit&) const = default;
+  bool operator==(const PairEdit&) const = default;
 };
 
 struct CompressionPlan {
-  std::vector<LayerEdit> edits;  // one per pair, in the network's order
-  Cost before;                   // of the network before attaching
-  Cost predicted_after;
-  Count count = Count::kMacs;
-  double target = 1.0;           // flops kept, at most
-  double threshold = 0.0;        // of the scores
+  std::vector<SetEdit> sets;    // one per set, in the structure's order
+  std::vector<PairEdit> pairs;  // one per pair
+  Size before, predicted_after; // of the dense network; of the network that surgery makes
+  Target target;
+  double threshold = 0.0;       // of the scores
 
-  double predicted_ratio() const;
+  double flops_ratio() const { return target.flops_ratio(predicted_after, before); }
   bool operator==(const CompressionPlan&) const = default;
 };
 
-// Decides, changes nothing: the exact threshold for `target` (choose_ranks) and the cheaper form per layer.
-CompressionPlan make_plan(const Budget& budget, const std::vector<FactorPair>& pairs,
-                          const std::vector<std::vector<double>>& scores, double target,
-                          double minimum_share = kMinimumShare);
+struct PlanOptions {
+  double minimum_share = kMinimumShare;
+  bool same_ratio = false;
+};
+
+// Decides, changes nothing: the exact threshold for `target`, the carriers that exact surgery on `attached` (with the
+// removed groups masked) needs, and the cheaper form of each pair.
+CompressionPlan make_plan(const Structure& structure, const Budget& budget, const Network& attached, const Scores& scores,
+                          const Target& target, const PlanOptions& options = {});
+
+// The plan that keeps exactly these groups of every set.
+CompressionPlan plan_keeping(const Structure& structure, const Budget& budget, const Network& attached,
+                             const std::vector<std::vector<int>>& kept, const Target& target);
 
 nlohmann::json plan_to_json(const CompressionPlan& plan);
 // Throws Error on anything missing, of the wrong type or out of range.
 CompressionPlan plan_from_json(const nlohmann::json& json);
+
+// Throws Error unless the plan is about these sets and pairs.
+void check_plan(const CompressionPlan& plan, const Structure& structure);
+
+// The groups of a set that the plan removes, carriers included.
+std::vector<int> removed_groups(const SetEdit& edit);
 
 }  // namespace hinge::compress

@@ -1,97 +1,179 @@
 #include "compress/proximal.h"
 
+#include <algorithm>
 #include <cmath>
 #include <numeric>
 
-namespace hinge::compress {
+#include "engine/core/error.h"
+#include "engine/core/names.h"
 
-std::vector<GroupSet> row_groups(Network& network, const std::vector<FactorPair>& pairs) {
-  std::vector<GroupSet> sets;
-  for (const FactorPair& pair : pairs) {
-    Parameter& a = network.parameter(pair.pointwise + ".weight");
-    sets.push_back({.parameter = &a,
-                    .groups = a.value.dim(3),
-                    .size = a.value.dim(0),
-                    .group_stride = 1,
-                    .element_stride = a.value.dim(3),
-                    .gamma = 1.0});
+namespace hinge::compress {
+namespace {
+
+constexpr const char* kVelocityPrefix = "apg/";
+constexpr const char* kStepsName = "proximal_steps";
+
+}  // namespace
+
+std::vector<PenalisedSet> penalised_sets(Network& network, const Structure& structure) {
+  std::vector<PenalisedSet> result;
+  for (const GroupSet& set : structure.sets) {
+    PenalisedSet penalised{.parts = views_of(set, structure.attached, network), .parameters = {}};
+    for (const Slice& slice : set.slices) {
+      Parameter& parameter = network.parameter(structure.attached.at(slice.node).name + ".weight");
+      penalised.parameters.insert(penalised.parameters.end(), slice.channels.size() / set.size(), &parameter);
+    }
+    result.push_back(std::move(penalised));
   }
-  return sets;
+  return result;
 }
 
-std::vector<double> mean_norms(const std::vector<GroupSet>& sets, const Stream& stream) {
+std::vector<double> mean_norms(const std::vector<PenalisedSet>& sets, const Stream& stream) {
   std::vector<double> means;
-  for (const GroupSet& set : sets) {
-    const std::vector<float> norms = group_norms(set.view(), stream);
+  for (const PenalisedSet& set : sets) {
+    const std::vector<float> norms = group_norms(set.parts, stream);
     const double of_all = std::accumulate(norms.begin(), norms.end(), 0.0) / static_cast<double>(norms.size());
     double sum = 0.0;
     std::int64_t living = 0;
     for (float norm : norms) {
       if (static_cast<double>(norm) >= kGone * of_all) sum += static_cast<double>(norm), ++living;
     }
-    means.push_back(sum / static_cast<double>(living));
-    require(means.back() > 0.0, "{}: the mean of its group norms is {}, the layer can't be balanced",
-            set.parameter->name, means.back());
+    means.push_back(living > 0 ? sum / static_cast<double>(living) : 0.0);
+    require(std::isfinite(means.back()), "{}: the mean of its group norms is {}", set.parameters[0]->name, means.back());
   }
   return means;
 }
 
-double frobenius_norm(const Tensor& tensor) {
-  double squares = 0.0;
-  for (float value : tensor.values()) squares += static_cast<double>(value) * static_cast<double>(value);
-  return std::sqrt(squares);
+Scores group_scores(const std::vector<PenalisedSet>& sets, const Stream& stream) {
+  Scores scores;
+  for (const PenalisedSet& set : sets) {
+    std::vector<double> layer;
+    const double unit = set.gamma > 0.0 ? set.gamma : 1.0;
+    for (float norm : group_norms(set.parts, stream)) layer.push_back(static_cast<double>(norm) / unit);
+    scores.push_back(std::move(layer));
+  }
+  return scores;
 }
 
-void restore_scale(Network& network, const FactorPair& pair, double frobenius) {
-  const Graph& graph = network.graph();
-  const int node = graph.find(pair.pointwise);
-  const auto readers = consumers_of(graph)[static_cast<std::size_t>(node)];
-  const bool biased = std::get<ConvAttributes>(graph.at(node).attributes).bias;
-  if (readers.size() != 1 || biased || graph.at(readers[0]).kind != OpKind::kBatchNorm) return;
-  Tensor& a = network.parameter(pair.pointwise + ".weight").value;
-  const double now = frobenius_norm(a);
-  if (!(now > 0.0) || !(frobenius > 0.0)) return;
-  const auto scale = [](Tensor& tensor, double factor) {
-    for (std::int64_t i = 0; i < tensor.size(); ++i) {
-      tensor.mutable_data()[i] = static_cast<float>(static_cast<double>(tensor.data()[i]) * factor);
-    }
-  };
-  const std::string& norm = graph.at(readers[0]).name;
-  const double factor = frobenius / now;
-  scale(a, factor);
-  scale(network.buffer(norm + ".running_mean").value, factor);
-  scale(network.buffer(norm + ".running_var").value, factor * factor);
+SparsityMethod sparsity_method_of(const std::string& name) {
+  if (name == "pg") return SparsityMethod::kProximal;
+  if (name == "apg") return SparsityMethod::kAccelerated;
+  if (name == "sgd") return SparsityMethod::kSubgradient;
+  fail_usage("unknown optimiser of the sparsity '{}' (known: pg, apg, sgd){}", name, did_you_mean(name, {"pg", "apg", "sgd"}));
 }
 
 ProximalOptimizer::ProximalOptimizer(std::unique_ptr<Optimizer> nested, std::unique_ptr<Regularizer> regularizer,
-                                     std::vector<GroupSet> sets)
-    : nested_(std::move(nested)), regularizer_(std::move(regularizer)), sets_(std::move(sets)) {}
+                                     std::vector<PenalisedSet> sets, const ProximalOptions& options)
+    : nested_(std::move(nested)), regularizer_(std::move(regularizer)), sets_(std::move(sets)), options_(options) {
+  require(options_.every >= 1, "proximal: a step every {}, expected 1 or more", options_.every);
+}
 
 void ProximalOptimizer::set_gammas(const std::vector<double>& gammas) {
   require(gammas.size() == sets_.size(), "proximal: {} layer weights for {} layers", gammas.size(), sets_.size());
   for (std::size_t i = 0; i < gammas.size(); ++i) sets_[i].gamma = gammas[i];
 }
 
-void ProximalOptimizer::step(std::span<Parameter* const> parameters, std::span<const Tensor> gradients, float rate,
-                             const Stream& stream) {
-  nested_->step(parameters, gradients, rate, stream);
+double ProximalOptimizer::step_length(const PenalisedSet& set, float rate) const {
+  return static_cast<double>(rate) * static_cast<double>(set.parameters[0]->rate_scale) * lambda_ * set.gamma;
+}
+
+void ProximalOptimizer::prox(float rate, const Stream& stream) {
   penalty_ = 0.0;
-  for (const GroupSet& set : sets_) {
-    const double step = static_cast<double>(rate) * static_cast<double>(set.parameter->rate_scale) * lambda_ * set.gamma;
-    for (float norm : regularizer_->prox(set.view(), step, stream)) {
-      penalty_ += set.gamma * regularizer_->value(static_cast<double>(norm));
+  for (const PenalisedSet& set : sets_) {
+    const auto norms = regularizer_->prox(set.parts, step_length(set, rate) * options_.every, stream);
+    penalty_ += set.gamma * regularizer_->penalty(norms);
+  }
+}
+
+void ProximalOptimizer::accelerate(const std::map<Parameter*, Tensor>& before) {
+  for (const auto& [parameter, start] : before) {
+    Tensor& weights = parameter->value;
+    auto [entry, fresh] = velocity_.try_emplace(parameter->name, Tensor());
+    if (fresh) entry->second = Tensor::zeros(weights.shape());
+    Tensor& v = entry->second;
+    const auto mu = static_cast<float>(options_.momentum);
+    for (std::int64_t i = 0; i < weights.size(); ++i) {
+      const float shrunken = weights.data()[i];
+      v.mutable_data()[i] = shrunken - start.data()[i] + mu * v.data()[i];
+      // A group that the proximal step has emptied stays empty: extrapolating it would undo the sparsity.
+      if (shrunken != 0.0f) weights.mutable_data()[i] = shrunken + mu * v.data()[i];
     }
   }
 }
 
-std::vector<std::vector<double>> group_scores(const std::vector<GroupSet>& sets, const Stream& stream) {
-  std::vector<std::vector<double>> scores;
-  for (const GroupSet& set : sets) {
-    std::vector<double> layer;
-    for (float norm : group_norms(set.view(), stream)) layer.push_back(static_cast<double>(norm) / set.gamma);
-    scores.push_back(std::move(layer));
+std::vector<Tensor> ProximalOptimizer::with_subgradients(std::span<Parameter* const> parameters, std::span<const Tensor> gradients,
+                                                         const Stream& stream) {
+  std::vector<Tensor> result(gradients.begin(), gradients.end());
+  std::map<const Parameter*, std::size_t> index;
+  for (std::size_t i = 0; i < parameters.size(); ++i) index[parameters[i]] = i;
+  std::map<std::size_t, bool> copied;
+  penalty_ = 0.0;
+  for (const PenalisedSet& set : sets_) {
+    const std::vector<float> norms = group_norms(set.parts, stream);
+    penalty_ += set.gamma * regularizer_->penalty(norms);
+    for (std::size_t p = 0; p < set.parts.size(); ++p) {
+      const std::size_t where = index.at(set.parameters[p]);
+      if (!std::exchange(copied[where], true)) result[where] = result[where].clone();
+      const kernels::GroupView& part = set.parts[p];
+      float* gradient = result[where].mutable_data() + (part.data - set.parameters[p]->value.data());
+      for (std::int64_t g = 0; g < part.groups; ++g) {
+        const double norm = static_cast<double>(norms[static_cast<std::size_t>(g)]);
+        if (!(norm > 0.0)) continue;  // 0 is a subgradient there
+        const double factor = lambda_ * set.gamma * regularizer_->derivative(norm) / norm;
+        for (std::int64_t i = 0; i < part.size; ++i) {
+          const std::int64_t at = g * part.group_stride + i * part.element_stride;
+          gradient[at] += static_cast<float>(factor * static_cast<double>(part.data[at]));
+        }
+      }
+    }
   }
-  return scores;
+  return result;
+}
+
+void ProximalOptimizer::step(std::span<Parameter* const> parameters, std::span<const Tensor> gradients, float rate,
+                             const Stream& stream) {
+  ++steps_;
+  if (options_.method == SparsityMethod::kSubgradient) {
+    nested_->step(parameters, with_subgradients(parameters, gradients, stream), rate, stream);
+    return;
+  }
+  std::map<Parameter*, Tensor> before;
+  if (options_.method == SparsityMethod::kAccelerated) {
+    for (const PenalisedSet& set : sets_) {
+      for (Parameter* parameter : set.parameters) {
+        if (!before.contains(parameter)) before.emplace(parameter, parameter->value.clone());
+      }
+    }
+  }
+  nested_->step(parameters, gradients, rate, stream);
+  if (steps_ % options_.every == 0) prox(rate, stream);
+  accelerate(before);
+}
+
+std::map<std::string, Tensor> ProximalOptimizer::state() const {
+  std::map<std::string, Tensor> result = nested_->state();
+  for (const auto& [name, tensor] : velocity_) result.emplace(kVelocityPrefix + name, tensor);
+  // Two halves: a float holds whole numbers up to 2^24 exactly.
+  Tensor steps = Tensor::zeros({2});
+  steps.mutable_data()[0] = static_cast<float>(steps_ >> 20);
+  steps.mutable_data()[1] = static_cast<float>(steps_ & ((1 << 20) - 1));
+  result.emplace(kStepsName, steps);
+  return result;
+}
+
+void ProximalOptimizer::restore(const std::map<std::string, Tensor>& state) {
+  std::map<std::string, Tensor> nested;
+  velocity_.clear();
+  for (const auto& [name, tensor] : state) {
+    if (name.starts_with(kVelocityPrefix)) {
+      velocity_.emplace(name.substr(std::string_view(kVelocityPrefix).size()), tensor);
+    } else if (name == kStepsName) {
+      steps_ = (static_cast<std::int64_t>(tensor.data()[0]) << 20) + static_cast<std::int64_t>(tensor.data()[1]);
+    } else {
+      nested.emplace(name, tensor);
+    }
+  }
+  nested_->restore(nested);
 }
 
 }  // namespace hinge::compress

@@ -1,5 +1,6 @@
 #include "compress/regularizer.h"
 
+#include <cmath>
 #include <stdexcept>
 
 #include "engine/core/error.h"
@@ -37,19 +38,36 @@ std::unique_ptr<Regularizer> make_regularizer(const std::string& name, const Reg
   return found->second.make(options);
 }
 
-std::vector<float> group_norms(const kernels::GroupView& weights, const Stream& stream) {
-  std::vector<float> norms(static_cast<std::size_t>(weights.groups));
-  kernels::dispatch<kernels::GroupNorms>(stream, weights, norms.data());
+std::vector<float> group_norms(std::span<const kernels::GroupView> parts, const Stream& stream) {
+  require(!parts.empty(), "group_norms: no parts");
+  std::vector<float> norms(static_cast<std::size_t>(parts[0].groups));
+  if (parts.size() == 1) {
+    kernels::dispatch<kernels::GroupNorms>(stream, parts[0], norms.data());
+    return norms;
+  }
+  std::vector<double> squares(norms.size(), 0.0);
+  for (const kernels::GroupView& part : parts) {
+    require(part.groups == parts[0].groups, "group_norms: parts of {} and {} groups", parts[0].groups, part.groups);
+    kernels::dispatch<kernels::GroupNorms>(stream, part, norms.data());
+    for (std::size_t g = 0; g < norms.size(); ++g) squares[g] += static_cast<double>(norms[g]) * static_cast<double>(norms[g]);
+  }
+  for (std::size_t g = 0; g < norms.size(); ++g) norms[g] = static_cast<float>(std::sqrt(squares[g]));
   return norms;
 }
 
-std::vector<float> Regularizer::prox(const kernels::GroupView& weights, double step, const Stream& stream) const {
-  std::vector<float> norms = group_norms(weights, stream);
+double Regularizer::penalty(std::span<const float> norms) const {
+  double sum = 0.0;
+  for (float norm : norms) sum += value(static_cast<double>(norm));
+  return sum;
+}
+
+std::vector<float> Regularizer::prox(std::span<const kernels::GroupView> parts, double step, const Stream& stream) const {
+  std::vector<float> norms = group_norms(parts, stream);
   std::vector<float> scales(norms.size());
   for (std::size_t g = 0; g < norms.size(); ++g) {
     scales[g] = static_cast<float>(shrink(static_cast<double>(norms[g]), step));
   }
-  kernels::dispatch<kernels::GroupScale>(stream, weights, scales.data());
+  for (const kernels::GroupView& part : parts) kernels::dispatch<kernels::GroupScale>(stream, part, scales.data());
   return norms;
 }
 

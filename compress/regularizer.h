@@ -8,6 +8,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -26,8 +27,13 @@ class Regularizer {
   virtual double value(double norm) const = 0;
   // x*/norm in [0, 1]: the global minimiser's share of the norm; 0 for norm = 0. step >= 0.
   virtual double shrink(double norm, double step) const = 0;
-  // The proximal step on all groups of W, in place. Returns the norms before the step.
-  virtual std::vector<float> prox(const kernels::GroupView& weights, double step, const Stream& stream) const;
+  // rho'(norm), norm > 0.
+  virtual double derivative(double norm) const = 0;
+  // R of a set of groups with these norms.
+  virtual double penalty(std::span<const float> norms) const;
+  // The proximal step on all groups, in place. A group may consist of several parts: all have the same number of groups,
+  // and n_g^2 is the sum over parts. Returns the norms before the step.
+  virtual std::vector<float> prox(std::span<const kernels::GroupView> parts, double step, const Stream& stream) const;
 };
 
 using RegularizerFactory = std::function<std::unique_ptr<Regularizer>(const RegularizerOptions&)>;
@@ -41,8 +47,8 @@ bool register_regularizer(const std::string& name, RegularizerEntry entry);
 // Throws UsageError on an unknown name or option, with the known ones and the nearest.
 std::unique_ptr<Regularizer> make_regularizer(const std::string& name, const RegularizerOptions& options = {});
 
-// ||W_g|| of every group.
-std::vector<float> group_norms(const kernels::GroupView& weights, const Stream& stream);
+// ||W_g|| of every group, over all its parts.
+std::vector<float> group_norms(std::span<const kernels::GroupView> parts, const Stream& stream);
 
 // A regulariser from a struct with value(norm), shrink(norm, step) and a static from(options).
 template <class Penalty>
@@ -51,6 +57,7 @@ class GroupPenalty final : public Regularizer {
   explicit GroupPenalty(Penalty penalty) : penalty_(penalty) {}
   double value(double norm) const override { return penalty_.value(norm); }
   double shrink(double norm, double step) const override { return penalty_.shrink(norm, step); }
+  double derivative(double norm) const override { return penalty_.derivative(norm); }
 
  private:
   Penalty penalty_;

@@ -6,14 +6,22 @@
 
 namespace hinge::compress {
 
-// Sets the rows of A that the plan removes to zero, in place. `network` is the one with the pairs.
-void mask(const CompressionPlan& plan, const std::vector<FactorPair>& pairs, Network& network);
+// [unit]: does the plan remove it? Carriers count as removed.
+std::vector<bool> removed_units(const std::vector<SetEdit>& sets, const Structure& structure);
 
-// The smaller network: removed filters and rows are cut out of the tensors, merged layers become one convolution
-// W A. Changes nothing of `attached`; decides nothing.
-Network apply(const CompressionPlan& plan, const std::vector<FactorPair>& pairs, const Network& attached);
+// Sets the slices of all removed groups to zero, in place. `network` is the one with the pairs.
+void mask_groups(const std::vector<SetEdit>& sets, const Structure& structure, Network& network);
+void mask(const CompressionPlan& plan, const Structure& structure, Network& network);
 
-// How far two networks are apart on the same images, in inference.
+// The smaller network: it computes what the masked one does in inference. Removed channels are cut out of every tensor
+// that knows them, what they leave behind is folded (constants.h), merged layers become one convolution W A.
+// Changes nothing of `attached`; decides nothing.
+Network apply(const CompressionPlan& plan, const Structure& structure, const Network& attached);
+
+// `network` without the channels of the units marked in `gone`. Every reader must ignore them already.
+Network without_units(const Network& network, const ChannelUnits& units, const std::vector<bool>& gone);
+
+// How far two networks are apart on the same images, in inference, over all outputs.
 struct Proof {
   std::int64_t images = 0;
   double largest_difference = 0.0;  // of any logit

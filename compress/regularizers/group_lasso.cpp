@@ -10,6 +10,7 @@ struct GroupLasso {
   static GroupLasso from(const RegularizerOptions&) { return {}; }
 
   double value(double norm) const { return norm; }
+  double derivative(double) const { return 1.0; }
   double shrink(double norm, double step) const { return norm > step ? 1.0 - step / norm : 0.0; }
 };
 

@@ -39,6 +39,7 @@ std::vector<LayerCost> layer_costs(const Graph& graph) {
     const GraphNode& node = graph.at(i);
     const FeatureShape& output = shapes[static_cast<std::size_t>(i)];
     costs.push_back({node.name, node.kind, output, node_cost(node, output)});
+    if (!node.weights_of.empty()) costs.back().cost.parameters = 0;  // counted with their owner
   }
   return costs;
 }

@@ -158,6 +158,20 @@ class ShapeRule {
   const std::vector<FeatureShape>& shapes_;
 };
 
+// A node that borrows weights does what their owner does.
+void check_sharing(const Graph& graph, int index) {
+  const GraphNode& node = graph.at(index);
+  for (int i = 1; i < index; ++i) {
+    const GraphNode& owner = graph.at(i);
+    if (owner.name != node.weights_of) continue;
+    require(owner.weights_of.empty() && owner.kind == node.kind && owner.attributes == node.attributes,
+            "graph: '{}' has the weights of '{}', which is another operation, has other attributes or none of its own",
+            node.name, node.weights_of);
+    return;
+  }
+  fail("graph: '{}' has the weights of '{}', which no earlier node is called", node.name, node.weights_of);
+}
+
 }  // namespace
 
 std::string_view name_of(OpKind kind) { return kNames[static_cast<std::size_t>(kind)]; }
@@ -179,8 +193,9 @@ int Graph::find(std::string_view name) const {
 std::vector<FeatureShape> infer_shapes(const Graph& graph) {
   require(!graph.nodes.empty() && graph.nodes[0].kind == OpKind::kInput,
           "graph: the first node must be the input");
-  require(graph.output >= 0 && graph.output < graph.size(), "graph: output {} of {} nodes",
-          graph.output, graph.size());
+  for (int output : graph.outputs()) {
+    require(output >= 0 && output < graph.size(), "graph: output {} of {} nodes", output, graph.size());
+  }
   for (std::int64_t extent : {graph.input.h, graph.input.w, graph.input.c}) {
     require(extent >= 1 && extent <= kMaxExtent, "graph: the input is {}x{}x{}", graph.input.h,
             graph.input.w, graph.input.c);
@@ -202,6 +217,7 @@ std::vector<FeatureShape> infer_shapes(const Graph& graph) {
       require(input >= 0 && input < i, "graph: '{}' (node {}) reads node {}, expected an earlier one",
               node.name, i, input);
     }
+    if (!node.weights_of.empty()) check_sharing(graph, i);
     shapes.push_back(ShapeRule(node, shapes).infer());
     check_size(shapes.back(), node.name);
   }

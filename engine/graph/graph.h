@@ -71,6 +71,8 @@ struct GraphNode {
   std::string name;         // unique; parameters are "<name>.weight", ...
   std::vector<int> inputs;  // indices of earlier nodes
   Attributes attributes;
+  std::string weights_of = {};  // an earlier node whose parameters and running statistics this one uses; "": its own
+  const std::string& weights_name() const { return weights_of.empty() ? name : weights_of; }
   bool operator==(const GraphNode&) const = default;
 };
 
@@ -79,7 +81,15 @@ struct Graph {
   FeatureShape input;
   std::vector<GraphNode> nodes;  // node 0 is the input
   int output = 0;
+  std::vector<int> more_outputs = {};  // of a network with several heads
   bool operator==(const Graph&) const = default;
+
+  // `output` and then `more_outputs`.
+  std::vector<int> outputs() const {
+    std::vector<int> all = {output};
+    all.insert(all.end(), more_outputs.begin(), more_outputs.end());
+    return all;
+  }
 
   const GraphNode& at(int index) const { return nodes[static_cast<std::size_t>(index)]; }
   GraphNode& at(int index) { return nodes[static_cast<std::size_t>(index)]; }

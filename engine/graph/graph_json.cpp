@@ -106,6 +106,7 @@ OrderedJson graph_to_json(const Graph& graph) {
   out["architecture"] = graph.architecture;
   out["input"] = {graph.input.h, graph.input.w, graph.input.c};
   out["output"] = graph.at(graph.output).name;
+  for (int output : graph.more_outputs) out["more_outputs"].push_back(graph.at(output).name);
   OrderedJson nodes = OrderedJson::array();
   for (const GraphNode& node : graph.nodes) {
     if (node.kind == OpKind::kInput) continue;
@@ -115,6 +116,7 @@ OrderedJson graph_to_json(const Graph& graph) {
     OrderedJson inputs = OrderedJson::array();
     for (int input : node.inputs) inputs.push_back(graph.at(input).name);
     entry["inputs"] = inputs;
+    if (!node.weights_of.empty()) entry["weights_of"] = node.weights_of;
     write_attributes(node.attributes, entry);
     nodes.push_back(entry);
   }
@@ -157,12 +159,20 @@ Graph graph_from_json(const Json& json) {
       require(name.is_string(), "graph: {}: an input is {}, expected a name", node.name, name.dump());
       node.inputs.push_back(lookup(name.get<std::string>(), node.name));
     }
+    if (entry.contains("weights_of")) node.weights_of = read<std::string>(entry, "weights_of", node.name);
     node.attributes = read_attributes(node.kind, entry, node.name);
     require(index_of.emplace(node.name, graph.size()).second, "graph: the name '{}' is used twice",
             node.name);
     graph.nodes.push_back(std::move(node));
   }
   graph.output = lookup(read<std::string>(json, "output", "header"), "output");
+  if (const auto more = json.find("more_outputs"); more != json.end()) {
+    require(more->is_array(), "graph: 'more_outputs' must be an array");
+    for (const Json& name : *more) {
+      require(name.is_string(), "graph: an output is {}, expected a name", name.dump());
+      graph.more_outputs.push_back(lookup(name.get<std::string>(), "more_outputs"));
+    }
+  }
   infer_shapes(graph);
   return graph;
 }

@@ -23,6 +23,7 @@ Network::Network(Graph graph) : graph_(std::move(graph)) {
     buffers_.push_back(std::make_unique<Buffer>(Buffer{name, std::move(value)}));
   };
   for (const GraphNode& node : graph_.nodes) {
+    if (!node.weights_of.empty()) continue;
     if (const auto* conv = std::get_if<ConvAttributes>(&node.attributes)) {
       add_parameter(node.name + ".weight", ParameterKind::kConvWeight,
                     Tensor::zeros({conv->out, conv->kernel_h, conv->kernel_w, conv->in / conv->groups}));
@@ -44,9 +45,12 @@ Network::Network(Graph graph) : graph_(std::move(graph)) {
 // BatchNorm -> ReLU and BatchNorm -> add -> ReLU become one step where nobody else reads what lies between.
 void Network::plan_steps() {
   const auto consumers = consumers_of(graph_);
+  const auto is_output = [outputs = graph_.outputs()](int node) {
+    return std::find(outputs.begin(), outputs.end(), node) != outputs.end();
+  };
   const auto only_consumer = [&](int node) {
     const auto& readers = consumers[static_cast<std::size_t>(node)];
-    return readers.size() == 1 && node != graph_.output ? readers[0] : -1;
+    return readers.size() == 1 && !is_output(node) ? readers[0] : -1;
   };
   const auto is = [&](int node, OpKind kind) { return node >= 0 && graph_.at(node).kind == kind; };
 
@@ -77,35 +81,36 @@ void Network::plan_steps() {
   }
   for (int node = 0; node < graph_.size(); ++node) {
     const int use = last_use[static_cast<std::size_t>(node)];
-    if (use >= 0 && node != graph_.output) steps_[static_cast<std::size_t>(use)].frees.push_back(node);
+    if (use >= 0 && !is_output(node)) steps_[static_cast<std::size_t>(use)].frees.push_back(node);
   }
 }
 
 Tensor Network::run(const Step& step, const std::vector<Tensor>& values,
                     const ForwardOptions& options, const Stream& stream) {
   const GraphNode& node = graph_.at(step.operation);
+  const std::string& weights = node.weights_name();
   const auto input = [&](std::size_t i) -> const Tensor& {
     return values[static_cast<std::size_t>(node.inputs[i])];
   };
-  const auto bias = [&](bool present) { return present ? parameter(node.name + ".bias").value : Tensor(); };
+  const auto bias = [&](bool present) { return present ? parameter(weights + ".bias").value : Tensor(); };
   switch (node.kind) {
     case OpKind::kInput: break;
     case OpKind::kConv2d: {
       const auto& a = std::get<ConvAttributes>(node.attributes);
-      return conv2d(input(0), parameter(node.name + ".weight").value, bias(a.bias),
+      return conv2d(input(0), parameter(weights + ".weight").value, bias(a.bias),
                     {.stride = a.stride, .padding = a.padding, .groups = a.groups}, stream);
     }
     case OpKind::kLinear: {
       const Tensor& x = input(0);
       const auto& a = std::get<LinearAttributes>(node.attributes);
-      return linear(x.shape().rank() == 2 ? x : flatten(x, stream), parameter(node.name + ".weight").value,
+      return linear(x.shape().rank() == 2 ? x : flatten(x, stream), parameter(weights + ".weight").value,
                     bias(a.bias), stream);
     }
     case OpKind::kBatchNorm: {
       const auto& a = std::get<BatchNormAttributes>(node.attributes);
-      const BatchNormState state{parameter(node.name + ".weight").value, parameter(node.name + ".bias").value,
-                                 buffer(node.name + ".running_mean").value,
-                                 buffer(node.name + ".running_var").value};
+      const BatchNormState state{parameter(weights + ".weight").value, parameter(weights + ".bias").value,
+                                 buffer(weights + ".running_mean").value,
+                                 buffer(weights + ".running_var").value};
       return batch_norm(input(0), state,
                         step.residual >= 0 ? values[static_cast<std::size_t>(step.residual)] : Tensor(),
                         {.training = options.training,
@@ -149,6 +154,10 @@ Tensor Network::run(const Step& step, const std::vector<Tensor>& values,
 }
 
 Tensor Network::forward(const Tensor& x, const ForwardOptions& options, const Stream& stream) {
+  return forward_all(x, options, stream)[0];
+}
+
+std::vector<Tensor> Network::forward_all(const Tensor& x, const ForwardOptions& options, const Stream& stream) {
   require(x.shape().rank() == 4 && x.dim(1) == graph_.input.h && x.dim(2) == graph_.input.w &&
               x.dim(3) == graph_.input.c,
           "network {}: images are {}, expected [N, {}, {}, {}]", graph_.architecture, x.shape(),
@@ -159,7 +168,9 @@ Tensor Network::forward(const Tensor& x, const ForwardOptions& options, const St
     values[static_cast<std::size_t>(step.node)] = run(step, values, options, stream);
     for (int freed : step.frees) values[static_cast<std::size_t>(freed)] = Tensor();
   }
-  return values[static_cast<std::size_t>(graph_.output)];
+  std::vector<Tensor> outputs;
+  for (int output : graph_.outputs()) outputs.push_back(values[static_cast<std::size_t>(output)]);
+  return outputs;
 }
 
 std::vector<Parameter*> Network::parameters() {
@@ -188,6 +199,11 @@ Buffer& Network::buffer(const std::string& name) {
   const auto found = buffer_index_.find(name);
   require(found != buffer_index_.end(), "network {}: no buffer is called '{}'", graph_.architecture, name);
   return *buffers_[found->second];
+}
+
+Tensor Network::value(const std::string& name) const {
+  if (const auto found = buffer_index_.find(name); found != buffer_index_.end()) return buffers_[found->second]->value;
+  return parameter(name).value.detached();
 }
 
 std::map<std::string, Tensor> Network::values() const {

@@ -24,6 +24,8 @@ class Network final : public Module {
 
   // x : [N, H, W, C]  ->  what the output node makes ([N, K] behind a linear layer).
   Tensor forward(const Tensor& x, const ForwardOptions& options, const Stream& stream) override;
+  // Of every output, in the order of graph().outputs().
+  std::vector<Tensor> forward_all(const Tensor& x, const ForwardOptions& options, const Stream& stream);
   std::vector<Parameter*> parameters() override;
   std::vector<Buffer*> buffers() override;
 
@@ -31,6 +33,8 @@ class Network final : public Module {
   Parameter& parameter(const std::string& name);
   const Parameter& parameter(const std::string& name) const;
   Buffer& buffer(const std::string& name);
+  // The value of a parameter or buffer by full name, sharing memory; throws Error if there is none.
+  Tensor value(const std::string& name) const;
   bool has_parameter(const std::string& name) const { return parameter_index_.contains(name); }
 
   // Every value by name, parameters and buffers, in the memory layout (filters K,R,S,C); the tensors share memory

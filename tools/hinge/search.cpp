@@ -1,62 +1,105 @@
 #include "tools/hinge/search.h"
 
+#include <charconv>
 #include <numeric>
+
+#include "engine/core/names.h"
 
 namespace hinge::cli {
 namespace {
 
-// Sum of the norms of the row groups of a gradient of A, [K, 1, 1, rank].
-double sum_of_group_norms(const Tensor& gradient, const Stream& stream) {
+// Sum of the norms of the rows of A in a gradient of A, [K, 1, 1, rank].
+double sum_of_row_norms(const Tensor& gradient, const Stream& stream) {
   Tensor shared = gradient;
-  const std::vector<float> norms = compress::group_norms(
-      {.data = shared.mutable_data(), .groups = gradient.dim(3), .size = gradient.dim(0), .group_stride = 1,
-       .element_stride = gradient.dim(3)},
-      stream);
+  const kernels::GroupView rows{.data = shared.mutable_data(), .groups = gradient.dim(3), .size = gradient.dim(0), .group_stride = 1,
+                                .element_stride = gradient.dim(3)};
+  const std::vector<float> norms = compress::group_norms(std::span(&rows, 1), stream);
   return std::accumulate(norms.begin(), norms.end(), 0.0);
+}
+
+void put(io::Checkpoint& checkpoint, const std::string& prefix, const std::map<std::string, Tensor>& values) {
+  for (const auto& [name, tensor] : values) checkpoint.tensors.emplace(prefix + name, tensor);
+}
+
+std::map<std::string, Tensor> take(const io::Checkpoint& checkpoint, const std::string& prefix) {
+  std::map<std::string, Tensor> values;
+  for (const auto& [name, tensor] : checkpoint.tensors) {
+    if (name.starts_with(prefix)) values.emplace(name.substr(prefix.size()), tensor);
+  }
+  return values;
 }
 
 }  // namespace
 
 void SearchOptions::declare(Flags& flags) {
   flags.group("Search");
+  flags.option("--mode", mode, "What may go: auto, decompose (ranks), prune (channels), mixed (channels inside blocks, ranks at their ends) or both");
+  flags.flag("--residual", residual, "Also prune channels that several convolutions make together (residual streams)");
   flags.option("--search-epochs", epochs, "Epochs in which groups are driven to zero")->check(CLI::Range(1, 100000));
   flags.option("--search-lr", lr, "Learning rate of the sparsity-inducing matrices")->check(CLI::PositiveNumber);
   flags.option("--lr-ratio", lr_ratio, "Everything else learns at this share of it")->check(CLI::Range(0.0, 1.0));
+  flags.option("--search-distill", distill, "Share of the uncompressed network's opinion in the search's loss")->check(CLI::Range(0.0, 1.0));
   flags.option("--lambda", lambda, "Fixed strength of the penalty (0: steered so that the target is met in time)")->check(CLI::NonNegativeNumber);
   flags.option("--anneal", anneal, "With --lambda: divide it by this below --t1, and again below --t2")->check(CLI::Range(1.0, 1e6));
-  flags.option("--t1", t1, "Mean over blocks of the sum of group norms of the first matrix");
+  flags.option("--t1", t1, "Bound on the sum of group norms of the first matrix of a block");
   flags.option("--t2", t2, "");
+  flags.option("--measure", measure, "What --t1 and --t2 bound: the mean over blocks, or the sum")->check(CLI::IsMember({"mean", "sum"}));
   flags.option("--regularizer", regularizer, "Penalty on the group norms");
+  flags.option("--option", regularizer_options, "Its parameters, e.g. eps=0.01")->delimiter(',');
+  flags.option("--optimizer", optimizer, "pg: proximal gradient; apg: accelerated; sgd: the penalty's subgradient");
+  flags.option("--prox-every", prox_every, "Steps between proximal steps")->check(CLI::Range(1, 100000));
   flags.option("--init", init, "How the matrices start: svd2, svd or identity");
   flags.flag("--no-balance", no_balance, "Don't weight layers by their mean group norm");
   flags.flag("--no-rate-adjustment", no_rate_adjustment, "Don't adjust rates by the gradients of a block's two matrices");
+  flags.flag("--same-ratio", same_ratio, "Both matrices of a block keep the same number of groups");
   flags.option("--minimum-share", minimum_share, "At least this share of a layer's groups stays")->check(CLI::Range(0.0, 1.0));
-  flags.option("--check-every", check_every, "Steps between looks at norms and FLOPs")->check(CLI::Range(1, 100000));
+  flags.option("--check-every", check_every, "Steps between looks at norms, FLOPs and lambda")->check(CLI::Range(1, 100000));
 }
 
-SearchHooks::SearchHooks(const SearchOptions& options, double target, std::int64_t steps, compress::Attached& attached,
-                         compress::ProximalOptimizer& optimizer, const compress::Budget& budget)
-    : options_(options), target_(target), attached_(attached), optimizer_(optimizer), budget_(budget),
-      control_({.target = target, .rate = options.lr, .steps = steps, .minimum_share = options.minimum_share, .check_every = options.check_every}),
-      annealing_{.lambda = options.lambda, .factor = options.anneal, .t1 = options.t1, .t2 = options.t2} {
+compress::RegularizerOptions SearchOptions::parsed_regularizer_options() const {
+  compress::RegularizerOptions result;
+  for (const std::string& text : regularizer_options) {
+    const std::size_t equals = text.find('=');
+    double value = 0.0;
+    const char *begin = text.data() + std::min(equals + 1, text.size()), *end = text.data() + text.size();
+    if (equals == std::string::npos || std::from_chars(begin, end, value) != std::from_chars_result{end, std::errc()} || begin == end) {
+      fail_usage("--option {}: expected NAME=NUMBER", text);
+    }
+    result[text.substr(0, equals)] = value;
+  }
+  return result;
+}
+
+compress::SelectionOptions SearchOptions::selection(const compress::Structure& structure) const {
+  return {.minimum_share = minimum_share,
+          .leader = same_ratio ? compress::same_ratio_leaders(structure.sets) : std::vector<int>{},
+          .carriers = {}};
+}
+
+SearchHooks::SearchHooks(const SearchOptions& options, std::vector<compress::Target> targets, std::int64_t steps,
+                         const compress::Structure& structure, Network& attached, compress::ProximalOptimizer& optimizer,
+                         const compress::Budget& budget)
+    : options_(options), targets_(std::move(targets)), structure_(structure), network_(attached), optimizer_(optimizer), budget_(budget),
+      selection_(options.selection(structure)),
+      control_({.target = targets_.back(), .rate = options.lr, .steps = steps, .selection = selection_, .check_every = options.check_every}),
+      annealing_{.lambda = options.lambda, .factor = options.anneal, .t1 = options.t1, .t2 = options.t2},
+      scale_(structure, attached) {
   std::map<std::string, int> count;
-  for (const auto& pair : attached.pairs) ++count[pair.block];
+  for (const auto& pair : structure.pairs) ++count[pair.block];
   for (const auto& [block, matrices] : count) {
     if (matrices == 2 && !options.no_rate_adjustment) balance_[block];
   }
-  for (Parameter* parameter : attached_.network.parameters()) parameter->rate_scale = static_cast<float>(options.lr_ratio);
   weigh_layers();
   set_rates();
-  for (const auto& pair : attached.pairs) {
-    frobenius_.push_back(compress::frobenius_norm(attached.network.parameter(pair.pointwise + ".weight").value));
-  }
   look(0);
-  take_snapshot();
 }
 
-// A learns at the full rate, everything else at lr_ratio; before_update adjusts a block's first matrix.
+// What is penalised learns at the full rate, everything else at lr_ratio; before_update adjusts a block's first matrix.
 void SearchHooks::set_rates() {
-  for (const auto& pair : attached_.pairs) attached_.network.parameter(pair.pointwise + ".weight").rate_scale = 1.0f;
+  for (Parameter* parameter : network_.parameters()) parameter->rate_scale = static_cast<float>(options_.lr_ratio);
+  for (const auto& set : optimizer_.sets()) {
+    for (Parameter* parameter : set.parameters) parameter->rate_scale = 1.0f;
+  }
 }
 
 void SearchHooks::before_update(std::int64_t, std::span<Parameter* const> parameters, std::span<const Tensor> gradients) {
@@ -64,18 +107,18 @@ void SearchHooks::before_update(std::int64_t, std::span<Parameter* const> parame
   std::map<std::string, std::size_t> index;
   for (std::size_t i = 0; i < parameters.size(); ++i) index[parameters[i]->name] = i;
   std::map<std::string, std::vector<const compress::FactorPair*>> blocks;
-  for (const auto& pair : attached_.pairs) blocks[pair.block].push_back(&pair);
+  for (const auto& pair : structure_.pairs) blocks[pair.block].push_back(&pair);
   for (auto& [block, balance] : balance_) {
     const auto& pairs = blocks[block];
     const auto norm = [&](const compress::FactorPair* pair) {
-      return sum_of_group_norms(gradients[index.at(pair->pointwise + ".weight")], stream_);
+      return sum_of_row_norms(gradients[index.at(pair->pointwise + ".weight")], stream_);
     };
     const double divisor = balance.update(norm(pairs[0]), norm(pairs[1]));
-    attached_.network.parameter(pairs[0]->pointwise + ".weight").rate_scale = static_cast<float>(1.0 / divisor);
+    network_.parameter(pairs[0]->pointwise + ".weight").rate_scale = static_cast<float>(1.0 / divisor);
   }
 }
 
-// gamma: each layer's mean group norm, or the network's for all of them.
+// gamma: each set's mean group norm, or the network's for all of them.
 void SearchHooks::weigh_layers() {
   std::vector<double> gammas = compress::mean_norms(optimizer_.sets(), stream_);
   if (options_.no_balance) {
@@ -87,56 +130,73 @@ void SearchHooks::weigh_layers() {
 
 void SearchHooks::look(std::int64_t step) {
   if (options_.lambda <= 0.0) {  // a fixed lambda keeps scales and weights as the paper does
-    for (std::size_t i = 0; i < attached_.pairs.size(); ++i) {
-      compress::restore_scale(attached_.network, attached_.pairs[i], frobenius_[i]);
-    }
+    scale_.restore(network_);
     weigh_layers();
   }
-  const auto scores = compress::group_scores(optimizer_.sets(), stream_);
-  const double steered = control_.update(step, budget_, scores);
-  ratio_ = control_.ratio();
-  if (options_.lambda > 0.0) {
-    double first_matrices = 0.0;
-    std::map<std::string, bool> seen;
-    for (std::size_t i = 0; i < scores.size(); ++i) {
-      if (std::exchange(seen[attached_.pairs[i].block], true)) continue;
-      first_matrices += optimizer_.sets()[i].gamma * std::accumulate(scores[i].begin(), scores[i].end(), 0.0);
-    }
-    optimizer_.set_lambda(annealing_.at(first_matrices / static_cast<double>(seen.size())));
-  } else {
-    optimizer_.set_lambda(steered);
+  const compress::Scores scores = compress::group_scores(optimizer_.sets(), stream_);
+  steer(scores, control_.update(step, budget_, scores));
+  note_arrivals(scores);
+}
+
+void SearchHooks::steer(const compress::Scores& scores, double steered) {
+  if (options_.lambda <= 0.0) return optimizer_.set_lambda(steered);
+  double first_matrices = 0.0;
+  std::map<std::string, bool> seen;
+  for (std::size_t i = 0; i < scores.size(); ++i) {
+    if (std::exchange(seen[structure_.sets[i].block], true)) continue;
+    const double unit = optimizer_.sets()[i].gamma > 0.0 ? optimizer_.sets()[i].gamma : 1.0;
+    first_matrices += unit * std::accumulate(scores[i].begin(), scores[i].end(), 0.0);
   }
+  const double blocks = options_.measure == "mean" ? static_cast<double>(seen.size()) : 1.0;
+  optimizer_.set_lambda(annealing_.at(first_matrices / blocks));
+}
+
+void SearchHooks::note_arrivals(const compress::Scores& scores) {
+  Arrival now{copy_of_values(), scores};
+  while (arrived_.size() < targets_.size()) {
+    const compress::Target& target = targets_[arrived_.size()];
+    if (!target.met_by(control_.size(), budget_.dense())) break;
+    const bool overshot = target.met_by(compress::size_above(budget_, scores, 0.0, selection_), budget_.dense());
+    arrived_.push_back(overshot && !last_look_.values.empty() ? last_look_ : now);
+  }
+  last_look_ = std::move(now);
 }
 
 bool SearchHooks::after_update(std::int64_t step, std::int64_t steps) {
   if (step % options_.check_every != 0 && step != steps) return false;
   look(step);
-  if (ratio_ <= target_) return true;
-  take_snapshot();
-  return false;
+  return arrived_.size() == targets_.size();
 }
 
-void SearchHooks::take_snapshot() {
-  snapshot_.clear();
-  for (const auto& [name, tensor] : attached_.network.values()) snapshot_.emplace(name, tensor.clone());
+std::map<std::string, Tensor> SearchHooks::copy_of_values() const {
+  std::map<std::string, Tensor> copy;
+  for (const auto& [name, tensor] : network_.values()) copy.emplace(name, tensor.clone());
+  return copy;
 }
 
-std::vector<std::vector<double>> SearchHooks::final_scores() {
-  auto scores = compress::group_scores(optimizer_.sets(), stream_);
-  // Groups that are exactly zero can't be chosen again. If too many of them vanished since the last look, go back to
-  // it: there the threshold can still be placed exactly.
-  if (!snapshot_.empty() && compress::ratio_above(budget_, scores, 0.0, options_.minimum_share) < target_) {
-    attached_.network.set_values(snapshot_);
-    scores = compress::group_scores(optimizer_.sets(), stream_);
-  }
-  return scores;
+std::vector<Arrival> SearchHooks::arrivals() {
+  std::vector<Arrival> result = arrived_;
+  while (result.size() < targets_.size()) result.push_back(last_look_);
+  return result;
 }
 
-std::string SearchHooks::note() const { return fmt::format("FLOPs {:.1f} %  lambda {:.2e}", 100.0 * ratio_, optimizer_.lambda()); }
+std::string SearchHooks::note() const {
+  return fmt::format("FLOPs {:.1f} %  lambda {:.2e}", 100.0 * targets_.back().flops_ratio(control_.size(), budget_.dense()), optimizer_.lambda());
+}
 
 nlohmann::json SearchHooks::metrics() const {
-  return {{"flops_ratio", ratio_}, {"lambda", optimizer_.lambda()}, {"penalty", optimizer_.penalty()},
-          {"correction", control_.correction()}};
+  nlohmann::json norms = nlohmann::json::array();  // histograms of the scores: 20 bins over [0, 2), the last is open
+  for (const auto& layer : last_look_.scores) {
+    std::vector<int> bins(20, 0);
+    for (double score : layer) ++bins[static_cast<std::size_t>(std::min(19.0, std::max(0.0, score * 10.0)))];
+    norms.push_back(bins);
+  }
+  return {{"flops_ratio", targets_.back().flops_ratio(control_.size(), budget_.dense())},
+          {"progress", control_.progress()},
+          {"lambda", optimizer_.lambda()},
+          {"penalty", optimizer_.penalty()},
+          {"correction", control_.correction()},
+          {"score_histograms", norms}};
 }
 
 void SearchHooks::save(io::Checkpoint& checkpoint) const {
@@ -144,23 +204,28 @@ void SearchHooks::save(io::Checkpoint& checkpoint) const {
   for (const auto& [block, value] : balance_) balance[block] = value.ratio();
   nlohmann::json gammas = nlohmann::json::array();
   for (const auto& set : optimizer_.sets()) gammas.push_back(set.gamma);
-  checkpoint.state["search"] = {{"control", control_.state()}, {"lambda", optimizer_.lambda()}, {"ratio", ratio_},
-                                {"balance", balance}, {"gamma", gammas}, {"frobenius", frobenius_}};
-  for (const auto& [name, tensor] : snapshot_) checkpoint.tensors.emplace("snapshot/" + name, tensor);
+  nlohmann::json arrived = nlohmann::json::array();
+  for (std::size_t i = 0; i < arrived_.size(); ++i) {
+    arrived.push_back(arrived_[i].scores);
+    put(checkpoint, fmt::format("arrival{}/", i), arrived_[i].values);
+  }
+  put(checkpoint, "look/", last_look_.values);
+  checkpoint.state["search"] = {{"control", control_.state()}, {"lambda", optimizer_.lambda()}, {"balance", balance},
+                                {"gamma", gammas}, {"scale", scale_.norms()}, {"arrived", arrived}, {"look", last_look_.scores}};
 }
 
 void SearchHooks::restore(const io::Checkpoint& checkpoint) {
   const nlohmann::json& state = checkpoint.state.at("search");
   control_.restore(state.at("control"));
   optimizer_.set_lambda(state.at("lambda").get<double>());
-  ratio_ = state.at("ratio").get<double>();
   for (auto& [block, value] : balance_) value.restore(state.at("balance").at(block).get<double>());
   optimizer_.set_gammas(state.at("gamma").get<std::vector<double>>());
-  frobenius_ = state.at("frobenius").get<std::vector<double>>();
-  snapshot_.clear();
-  for (const auto& [name, tensor] : checkpoint.tensors) {
-    if (name.starts_with("snapshot/")) snapshot_.emplace(name.substr(9), tensor);
+  scale_.set_norms(state.at("scale").get<std::map<std::string, double>>());
+  arrived_.clear();
+  for (const auto& scores : state.at("arrived")) {
+    arrived_.push_back({take(checkpoint, fmt::format("arrival{}/", arrived_.size())), scores.get<compress::Scores>()});
   }
+  last_look_ = {take(checkpoint, "look/"), state.at("look").get<compress::Scores>()};
 }
 
 }  // namespace hinge::cli

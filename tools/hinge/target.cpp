@@ -1,27 +1,82 @@
 #include "tools/hinge/target.h"
 
+#include <algorithm>
 #include <charconv>
+#include <cmath>
 
-#include "compress/budget.h"
 #include "engine/core/names.h"
 
 namespace hinge::cli {
+namespace {
 
-double parse_flops_target(const std::vector<std::string>& target) {
-  if (target.size() != 1) fail_usage("--target has {} parts, expected one such as flops=0.5", target.size());
-  const std::string& text = target[0];
-  const std::size_t equals = text.find('=');
-  const std::string name = text.substr(0, equals);
-  if (name != "flops" || equals == std::string::npos) {
-    fail_usage("--target {}: expected flops=SHARE, e.g. flops=0.5{}", text, did_you_mean(name, {"flops"}));
-  }
-  const std::string number = text.substr(equals + 1);
-  double share = 0.0;
-  const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), share);
-  if (error != std::errc() || end != number.data() + number.size() || !(share > 0.0 && share <= 1.0)) {
-    fail_usage("--target {}: '{}' is not a share above 0 and up to 1", text, number);
-  }
+// The number at the start of `text`; what follows it goes to `rest`.
+double number_of(const std::string& part, const std::string& text, std::string& rest) {
+  double value = 0.0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || !std::isfinite(value)) fail_usage("--target {}: '{}' is not a number", part, text);
+  rest.assign(end, text.data() + text.size());
+  return value;
+}
+
+double share_of(const std::string& part, const std::string& text) {
+  std::string rest;
+  const double share = number_of(part, text, rest);
+  if (!rest.empty() || !(share > 0.0 && share <= 1.0)) fail_usage("--target {}: '{}' is not a share above 0 and up to 1", part, text);
   return share;
+}
+
+std::int64_t bytes_of(const std::string& part, const std::string& text) {
+  std::string unit;
+  const double value = number_of(part, text, unit);
+  double factor = 0.0;
+  for (const auto& [name, size] : {std::pair{"", 1.0}, {"B", 1.0}, {"kB", 1e3}, {"MB", 1e6}, {"KiB", 1024.0}, {"MiB", 1048576.0}}) {
+    if (unit == name) factor = size;
+  }
+  if (factor == 0.0) fail_usage("--target {}: unknown unit '{}' (known: B, kB, MB, KiB, MiB)", part, unit);
+  if (!(value > 0.0) || value * factor > 1e15) fail_usage("--target {}: '{}' is not a size above 0", part, text);
+  return static_cast<std::int64_t>(value * factor);
+}
+
+}  // namespace
+
+std::vector<compress::Target> parse_targets(const std::vector<std::string>& parts, Count count) {
+  compress::Target common{.count = count, .flops = {}, .parameters = {}, .bytes = {}};
+  std::vector<double> path;
+  std::string last;
+  for (const std::string& part : parts) {
+    const std::size_t equals = part.find('=');
+    if (equals == std::string::npos) {
+      if (last != "flops") fail_usage("--target {}: expected NAME=VALUE such as flops=0.5 (bare numbers may follow flops=)", part);
+      path.push_back(share_of(part, part));
+      continue;
+    }
+    last = part.substr(0, equals);
+    const std::string value = part.substr(equals + 1);
+    if (last == "flops") {
+      if (!path.empty()) fail_usage("--target {}: flops is given twice; several points are written flops=0.8,0.5", part);
+      path.push_back(share_of(part, value));
+    } else if (last == "params") {
+      if (common.parameters) fail_usage("--target {}: params is given twice", part);
+      common.parameters = share_of(part, value);
+    } else if (last == "bytes") {
+      if (common.bytes) fail_usage("--target {}: bytes is given twice", part);
+      common.bytes = bytes_of(part, value);
+    } else {
+      const std::vector<std::string> known = {"flops", "params", "bytes"};
+      fail_usage("--target {}: unknown target '{}' (known: {}){}", part, last, fmt::join(known, ", "), did_you_mean(last, known));
+    }
+  }
+  if (path.empty() && !common.parameters && !common.bytes) fail_usage("--target is empty, expected e.g. flops=0.5");
+  if (path.size() > 1 && (common.parameters || common.bytes)) fail_usage("--target: several flops shares go with no other constraint");
+  if (path.empty()) return {common};
+  std::ranges::sort(path, std::greater<>());
+  if (std::ranges::adjacent_find(path) != path.end()) fail_usage("--target: the same flops share is given twice");
+  std::vector<compress::Target> targets;
+  for (double flops : path) {
+    targets.push_back(common);
+    targets.back().flops = flops;
+  }
+  return targets;
 }
 
 Count count_of(const std::string& name) {
@@ -30,20 +85,14 @@ Count count_of(const std::string& name) {
   fail_usage("--count {}: expected macs or reference", name);
 }
 
-void check_reachable(double target, const Graph& dense, const std::vector<std::string>& layers, Count count,
-                     double minimum_share) {
-  const std::vector<compress::FactorPair> pairs = compress::pairs_of(layers);
-  std::vector<std::int64_t> ranks;
-  for (const std::string& layer : layers) {
-    const auto& conv = std::get<ConvAttributes>(dense.at(dense.find(layer)).attributes);
-    ranks.push_back(std::min(conv.out, conv.in * conv.kernel_h * conv.kernel_w));
-  }
-  const compress::Budget budget(dense, compress::with_pairs(dense, pairs, ranks), pairs, count);
-  const double least = compress::least_ratio(budget, ranks, minimum_share);
-  if (target < least) {
-    fail_usage("--target flops={}: can't be reached; this network can keep {:.4f} to 1 of its FLOPs with at least {:.0f} % "
-               "of each layer's groups (--minimum-share)", target, least, 100.0 * minimum_share);
-  }
+void check_reachable(const compress::Target& target, const compress::Budget& budget, const compress::SelectionOptions& options) {
+  const compress::Size least = compress::least_size(budget, options), &dense = budget.dense();
+  if (target.met_by(least, dense)) return;
+  const auto share = [](std::int64_t a, std::int64_t b) { return static_cast<double>(a) / static_cast<double>(b); };
+  fail_usage("--target {}: can't be reached; with at least {:.0f} % of each layer's groups (--minimum-share) this network can keep "
+             "{:.4f} to 1 of its FLOPs, {:.4f} to 1 of its parameters, {} to {} bytes",
+             target.to_string(), 100.0 * options.minimum_share, target.flops_ratio(least, dense),
+             share(least.cost.parameters, dense.cost.parameters), least.bytes, dense.bytes);
 }
 
 }  // namespace hinge::cli

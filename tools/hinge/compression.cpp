@@ -1,0 +1,289 @@
+#include "tools/hinge/compression.h"
+
+#include "compress/controls.h"
+#include "engine/core/names.h"
+#include "engine/io/json.h"
+#include "tools/hinge/group_report.h"
+#include "tools/hinge/target.h"
+
+namespace hinge::cli {
+namespace {
+
+constexpr const char* kPlanFile = "plan.json";
+constexpr const char* kSurgeryFile = "surgery.safetensors";
+constexpr const char* kModelFile = "model.safetensors";
+constexpr std::int64_t kProofImages = 1000;
+
+const std::vector<std::string> kMethods = {"hinge", "random", "svd", "l1-norm", "fpgm", "scratch"};
+
+std::string share(std::int64_t before, std::int64_t after) {
+  return fmt::format("{:.1f} %", 100.0 * static_cast<double>(after) / static_cast<double>(before));
+}
+
+}  // namespace
+
+compress::GroupOptions CompressOptions::groups() const {
+  compress::GroupOptions groups{.mode = compress::mode_of(search.mode), .exclude = exclude, .residual = search.residual};
+  const bool filters = method == "l1-norm" || method == "fpgm";
+  if (filters && groups.mode == compress::Mode::kAuto) groups.mode = compress::Mode::kPrune;  // they rank filters, not ranks
+  return groups;
+}
+
+CompressionTask make_task(const CompressOptions& options, const Graph& dense) {
+  if (std::ranges::find(kMethods, options.method) == kMethods.end()) {
+    fail_usage("unknown method '{}' (known: {}){}", options.method, fmt::join(kMethods, ", "), did_you_mean(options.method, kMethods));
+  }
+  if (options.method == "scratch" && options.plan.empty()) {
+    fail_usage("--method scratch trains a compressed architecture from scratch: say which with --plan RUN/plan.json");
+  }
+  compress::make_regularizer(options.search.regularizer, options.search.parsed_regularizer_options());
+  compress::sparsity_method_of(options.search.optimizer);
+  schedule_kind_of(options.finetune.schedule);
+  const compress::Initialisation init = compress::initialisation_of(options.search.init);
+  CompressionTask task{.targets = parse_targets(options.target, count_of(options.count)), .structure = {}};
+
+  const compress::GroupOptions groups = options.groups();
+  for (const std::string& pattern : options.exclude) {
+    const auto refused = compress::choose_groups(dense, {.mode = groups.mode, .exclude = {pattern}, .residual = groups.residual}).refused;
+    if (std::ranges::none_of(refused, [](const auto& r) { return r.reason == "excluded"; })) {
+      fail_usage("--exclude {}: no layer that could be compressed matches", pattern);
+    }
+  }
+  std::vector<std::int64_t> ranks;
+  if (init == compress::Initialisation::kIdentity) {
+    for (const std::string& layer : compress::choose_groups(dense, groups).attach) {
+      ranks.push_back(std::get<ConvAttributes>(dense.at(dense.find(layer)).attributes).out);
+    }
+  }
+  task.structure = compress::make_structure(dense, groups, ranks);
+  if (task.structure.sets.empty()) {
+    std::string reasons;
+    for (const auto& refusal : task.structure.choice.refused) reasons += fmt::format("\n  {}: {}", refusal.layer, refusal.reason);
+    fail_usage("{}: nothing can be removed in mode {}{}", dense.architecture, compress::name_of(groups.mode), reasons);
+  }
+  const compress::Budget budget(task.structure);
+  for (const compress::Target& target : task.targets) check_reachable(target, budget, options.search.selection(task.structure));
+  return task;
+}
+
+Compression::Compression(const CompressOptions& options, CompressionTask task, RunFolder& run, LoadedModel model, LoadedData data)
+    : options_(options), task_(std::move(task)), run_(run), original_(std::move(model.network)), data_(std::move(data)) {
+  const bool several = task_.targets.size() > 1;
+  for (const compress::Target& target : task_.targets) {
+    const std::string name = fmt::format("flops-{}", target.flops.value_or(1.0));
+    results_.push_back({.target = target,
+                        .folder = several ? run_.path() / name : run_.path(),
+                        .phase = several ? "finetune " + name : "finetune",
+                        .plan = {}, .proof = {}, .network = {}, .outcome = {}, .after = {}});
+  }
+}
+
+void Compression::run() {
+  const std::optional<io::Checkpoint> checkpoint = checkpoint_of(run_, data_.dataset);
+  const std::string phase = checkpoint ? checkpoint->state.at("phase").get<std::string>() : "search";
+  const bool searched = phase != "search";
+  if (!searched) operate(checkpoint);
+  bool passed = searched;  // results before the one in whose fine-tuning the checkpoint was made are finished
+  for (Result& result : results_) {
+    if (passed && result.phase != phase) {
+      const std::string file = (result.folder / kModelFile).string();
+      reload_surgery(result);
+      result.network.emplace(network_from(read_model_file(file), std::nullopt, file));
+      continue;
+    }
+    passed = false;
+    if (searched) reload_surgery(result);
+    finetune(result, checkpoint);
+  }
+  finish();
+}
+
+TrainerSetup Compression::setup(const std::string& phase, const TrainingOptions& training, bool keep_best) {
+  return {.phase = phase,
+          .dataset = &set(),
+          .split = &data_.split,
+          .options = training,
+          .loss = {.label_smoothing = static_cast<float>(training.label_smoothing),
+                   .distillation_weight = static_cast<float>(options_.distillation.weight),
+                   .temperature = static_cast<float>(options_.distillation.temperature)},
+          .seed = options_.run.seed,
+          .checkpoint_every = options_.run.checkpoint_every,
+          .keep_best = keep_best,
+          .teacher = options_.distillation.weight > 0.0 ? &original_ : nullptr};
+}
+
+std::vector<Arrival> Compression::search(Network& attached, const compress::Budget& budget, const std::optional<io::Checkpoint>& checkpoint) {
+  const SearchOptions& search = options_.search;
+  // The search's own rate is constant; decay, batch and augmentation are the fine-tuning's.
+  TrainingOptions training = options_.finetune;
+  training.epochs = search.epochs, training.lr = search.lr, training.schedule = "constant", training.warmup = 0.0;
+  TrainerSetup trainer_setup = setup("search", training, false);
+  trainer_setup.loss.distillation_weight = static_cast<float>(search.distill);
+  trainer_setup.teacher = search.distill > 0.0 ? &original_ : nullptr;
+  compress::ProximalOptimizer optimizer(
+      std::make_unique<Sgd>(training.sgd()), compress::make_regularizer(search.regularizer, search.parsed_regularizer_options()),
+      compress::penalised_sets(attached, task_.structure),
+      {.method = compress::sparsity_method_of(search.optimizer), .every = search.prox_every, .momentum = training.momentum});
+  const auto images = static_cast<std::int64_t>(data_.split.train.size());
+  const std::int64_t steps = std::max<std::int64_t>(1, images / training.batch) * search.epochs;
+  SearchHooks hooks(search, task_.targets, steps, task_.structure, attached, optimizer, budget);
+  Trainer trainer(trainer_setup, attached, optimizer, hooks, run_);
+  const TrainingOutcome outcome = trainer.run(checkpoint);
+  say("search: {} epochs, {:.0f} images/s", outcome.epochs, outcome.images_per_second);
+  return hooks.arrivals();
+}
+
+std::vector<Arrival> Compression::arrivals_of_control(Network& attached) {
+  const compress::Control control = compress::control_of(options_.method);
+  const compress::Scores scores = compress::control_scores(control, task_.structure, original_, attached, options_.run.seed, stream_);
+  std::map<std::string, Tensor> values;
+  for (const auto& [name, tensor] : attached.values()) values.emplace(name, tensor.clone());
+  return std::vector<Arrival>(task_.targets.size(), {values, scores});
+}
+
+void Compression::operate(const std::optional<io::Checkpoint>& checkpoint) {
+  const SearchOptions& search = options_.search;
+  if (options_.method == "scratch") initialise(original_, options_.run.seed);
+  compress::Attached attached = compress::attach(original_, task_.structure.choice.attach, compress::initialisation_of(search.init));
+  const compress::Budget budget(task_.structure);
+  say("{} sets of groups, {} matrices attached, mode {}; the target is {} of {} MACs and {} parameters", task_.structure.sets.size(),
+      task_.structure.pairs.size(), compress::name_of(options_.groups().mode), task_.targets.back().to_string(), budget.dense().cost.macs,
+      budget.dense().cost.parameters);
+  if (!options_.plan.empty()) {
+    const nlohmann::json file = io::read_json(options_.plan);
+    const compress::CompressionPlan given = compress::plan_from_json(file.contains("plan") ? file.at("plan") : file);
+    compress::check_plan(given, task_.structure);
+    std::vector<std::vector<int>> kept;
+    for (const auto& edit : given.sets) kept.push_back(edit.kept);
+    const auto plan = compress::plan_keeping(task_.structure, budget, attached.network, kept, given.target);
+    cut(results_[0], plan, attached.network, budget, compress::group_scores(compress::penalised_sets(attached.network, task_.structure), stream_));
+    return;
+  }
+  std::vector<Arrival> arrivals = options_.method == "hinge" ? this->search(attached.network, budget, checkpoint) : arrivals_of_control(attached.network);
+  for (std::size_t i = 0; i < results_.size(); ++i) {
+    attached.network.set_values(arrivals[i].values);
+    const auto plan = compress::make_plan(task_.structure, budget, attached.network, arrivals[i].scores, task_.targets[i],
+                                          {.minimum_share = search.minimum_share, .same_ratio = search.same_ratio});
+    cut(results_[i], plan, attached.network, budget, arrivals[i].scores);
+    // What one target removed is the first to go at the next: the networks of a path are nested.
+    for (std::size_t s = 0; s < plan.sets.size() && i + 1 < results_.size(); ++s) {
+      for (int group : compress::removed_groups(plan.sets[s])) arrivals[i + 1].scores[s][static_cast<std::size_t>(group)] = 0.0;
+    }
+  }
+}
+
+// Masks, cuts and proves.
+void Compression::cut(Result& result, const compress::CompressionPlan& plan, Network& attached, const compress::Budget& budget,
+                      const compress::Scores& scores) {
+  result.network.emplace(compress::apply(plan, task_.structure, attached));
+  compress::mask(plan, task_.structure, attached);
+  const compress::Size measured = compress::size_of(result.network->graph());
+  require(measured == plan.predicted_after, "surgery: the plan predicted {} MACs and {} parameters, the network has {} and {}",
+          plan.predicted_after.cost.macs, plan.predicted_after.cost.parameters, measured.cost.macs, measured.cost.parameters);
+  const compress::Proof proof = prove(attached, *result.network);
+  say("surgery: {:.2f} % of the FLOPs and {} of the parameters are kept (target {})", 100.0 * plan.flops_ratio(),
+      share(plan.before.cost.parameters, measured.cost.parameters), plan.target.to_string());
+  say("proof: on {} images the masked and the shrunken network differ by at most {:.2e} (logits up to {:.1f}; relative {:.1e}, bound {:.0e})",
+      proof.images, proof.largest_difference, proof.largest_logit, proof.relative(), compress::kProofBound);
+  require(proof.relative() <= compress::kProofBound,
+          "proof failed: masked and shrunken network differ by {:.3e} of the largest logit, at most {:.0e} is allowed",
+          proof.relative(), compress::kProofBound);
+  result.proof = {{"images", proof.images}, {"largest_difference", proof.largest_difference},
+                  {"largest_logit", proof.largest_logit}, {"relative", proof.relative()}, {"bound", compress::kProofBound}};
+  result.plan = compress::plan_to_json(plan);
+  std::filesystem::create_directories(result.folder);
+  io::write_json(result.folder / "groups.json", group_report(task_.structure, budget, plan, scores, options_.search.minimum_share));
+  io::write_json(result.folder / kPlanFile, {{"plan", result.plan}, {"proof", result.proof}});
+  write_network(result.folder / kSurgeryFile, *result.network, metadata(result));
+}
+
+compress::Proof Compression::prove(Network& masked, Network& shrunken) {
+  compress::Proof proof;
+  data::Loader loader(set().test, set().normalization, all_indices(set().test), {.batch_size = kEvaluationBatch});
+  loader.start(0);
+  while (proof.images < kProofImages) {
+    const auto batch = loader.next();
+    if (!batch) break;
+    compress::extend_proof(proof, masked, shrunken, batch->images, stream_);
+  }
+  return proof;
+}
+
+void Compression::reload_surgery(Result& result) {
+  const nlohmann::json file = io::read_json(result.folder / kPlanFile);
+  result.plan = file.at("plan"), result.proof = file.at("proof");
+  const std::string name = (result.folder / kSurgeryFile).string();
+  result.network.emplace(network_from(read_model_file(name), std::nullopt, name));
+}
+
+Metadata Compression::metadata(const Result& result) const {
+  Metadata metadata = normalization_metadata(set().normalization);
+  metadata["hinge.plan"] = result.plan.dump();
+  metadata["hinge.proof"] = result.proof.dump();
+  return metadata;
+}
+
+void Compression::finetune(Result& result, const std::optional<io::Checkpoint>& checkpoint) {
+  Sgd optimizer(options_.finetune.sgd());
+  TrainingHooks hooks;
+  Trainer trainer(setup(result.phase, options_.finetune, true), *result.network, optimizer, hooks, run_);
+  result.outcome = trainer.run(checkpoint);
+  write_network(result.folder / kModelFile, *result.network, metadata(result));
+}
+
+void Compression::finish() {
+  const Score before = evaluate(original_, set().test, set().normalization, all_indices(set().test), "before");
+  nlohmann::json networks = nlohmann::json::array();
+  for (Result& result : results_) networks.push_back(finish_one(result, before));
+  nlohmann::json result = networks.back();
+  result.update({{"command", "compress"},
+                 {"architecture", original_.graph().architecture},
+                 {"method", options_.method},
+                 {"mode", compress::name_of(options_.groups().mode)},
+                 {"selected_by", data_.split.held_out.empty() ? "last epoch" : "held-out images"},
+                 {"search_epochs", options_.method == "hinge" && options_.plan.empty() ? options_.search.epochs : 0},
+                 {"finetune_epochs", options_.finetune.epochs}});
+  if (networks.size() > 1) result["networks"] = networks;
+  if (!options_.expected.is_null()) {
+    result["recipe"] = options_.recipe, result["expected"] = options_.expected;
+    say("the paper's row ({}): {}", options_.recipe, options_.expected.dump());
+  }
+  finish_run(run_, options_.run, result);
+}
+
+nlohmann::json Compression::finish_one(Result& result, const Score& before) {
+  const std::vector<int> test = all_indices(set().test);
+  const Score after = evaluate(*result.network, set().test, set().normalization, test, "after");
+  const Cost cost_before = cost_of(original_.graph()), cost_after = cost_of(result.network->graph());
+  data::Loader loader(set().test, set().normalization, test, {.batch_size = 128});
+  loader.start(0);
+  const auto batch = loader.next();
+  const std::vector<double> ms = milliseconds_per_image({&original_, &*result.network}, batch->images);
+  const auto error = [](const Score& score) { return fmt::format("{:.2f} %", score.top1_error()); };
+  say_table({{result.target.to_string(), "before", "after", "kept"},
+             {"top-1 error", error(before), error(after), ""},
+             {"MACs", fmt::format("{}", cost_before.macs), fmt::format("{}", cost_after.macs), share(cost_before.macs, cost_after.macs)},
+             {"parameters", fmt::format("{}", cost_before.parameters), fmt::format("{}", cost_after.parameters), share(cost_before.parameters, cost_after.parameters)},
+             {fmt::format("ms per image (batch {})", batch->images.dim(0)), fmt::format("{:.4f}", ms[0]), fmt::format("{:.4f}", ms[1]),
+              fmt::format("{:.1f} %", 100.0 * ms[1] / ms[0])}});
+  const auto side = [](const Score& score, const Cost& cost, double milliseconds) {
+    nlohmann::json json = score_to_json(score);
+    json.update(cost_to_json(cost));
+    json["milliseconds_per_image"] = milliseconds;
+    return json;
+  };
+  const auto ratio = [](std::int64_t a, std::int64_t b) { return static_cast<double>(a) / static_cast<double>(b); };
+  return {{"target", result.target.to_string()},
+          {"folder", result.folder.lexically_proximate(run_.path()).string()},
+          {"before", side(before, cost_before, ms[0])},
+          {"after", side(after, cost_after, ms[1])},
+          {"flops_ratio", ratio(cost_after.macs, cost_before.macs)},
+          {"operations_ratio", ratio(cost_after.operations, cost_before.operations)},
+          {"parameters_ratio", ratio(cost_after.parameters, cost_before.parameters)},
+          {"plan", result.plan},
+          {"proof", result.proof},
+          {"held_out_error", result.outcome.best_error ? nlohmann::json(*result.outcome.best_error) : nlohmann::json()},
+          {"best_epoch", result.outcome.best_epoch}};
+}
+
+}  // namespace hinge::cli

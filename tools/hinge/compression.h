@@ -1,0 +1,83 @@
+// One job of `hinge compress`, phase by phase: search (or a control in its place), surgery with proof for every
+// target, fine-tuning of each, results.
+//
+// Files in the run folder, or in a folder per target (flops-0.5/) where there are several:
+//   plan.json              what was removed, and the proof
+//   groups.json            every group's score, cost and fate: what `hinge explain` reads
+//   surgery.safetensors    behind surgery, before fine-tuning
+//   model.safetensors      the result
+#pragma once
+
+#include "compress/surgery.h"
+#include "tools/hinge/search.h"
+#include "tools/hinge/session.h"
+
+namespace hinge::cli {
+
+struct CompressOptions {
+  WeightsOptions weights;
+  DataOptions data;
+  std::vector<std::string> target = {"flops=0.5"};
+  std::string count = "macs";
+  std::string method = "hinge";
+  std::string plan;                  // a plan.json to carry out instead of a search
+  std::vector<std::string> exclude;
+  SearchOptions search;
+  TrainingOptions finetune{.epochs = 20, .lr = 0.01};
+  DistillationOptions distillation;
+  RunOptions run;
+  std::string recipe;                // where the options came from
+  nlohmann::json expected;           // the recipe's row of the paper's tables
+
+  compress::GroupOptions groups() const;
+};
+
+// What is asked of one network, checked before anything is trained.
+struct CompressionTask {
+  std::vector<compress::Target> targets;  // from the largest to the smallest
+  compress::Structure structure;          // ranks as the initialisation gives them
+};
+// Throws UsageError for everything that is wrong with the request.
+CompressionTask make_task(const CompressOptions& options, const Graph& dense);
+
+class Compression {
+ public:
+  Compression(const CompressOptions& options, CompressionTask task, RunFolder& run, LoadedModel model, LoadedData data);
+  void run();
+
+ private:
+  struct Result {  // of one target
+    compress::Target target;
+    std::filesystem::path folder;
+    std::string phase;  // of its fine-tuning
+    nlohmann::json plan, proof;
+    std::optional<Network> network;
+    TrainingOutcome outcome;
+    Score after;
+  };
+
+  std::vector<Arrival> search(Network& attached, const compress::Budget& budget, const std::optional<io::Checkpoint>& checkpoint);
+  std::vector<Arrival> arrivals_of_control(Network& attached);
+  void operate(const std::optional<io::Checkpoint>& checkpoint);
+  void cut(Result& result, const compress::CompressionPlan& plan, Network& attached, const compress::Budget& budget,
+           const compress::Scores& scores);
+  compress::Proof prove(Network& masked, Network& shrunken);
+  void reload_surgery(Result& result);
+  void finetune(Result& result, const std::optional<io::Checkpoint>& checkpoint);
+  void finish();
+  nlohmann::json finish_one(Result& result, const Score& before);
+
+  TrainerSetup setup(const std::string& phase, const TrainingOptions& training, bool keep_best);
+  const data::Dataset& set() const { return data_.dataset; }
+  Metadata metadata(const Result& result) const;
+
+  const CompressOptions& options_;
+  CompressionTask task_;
+  RunFolder& run_;
+  Network original_;
+  LoadedData data_;
+  std::vector<Result> results_;
+  Stream stream_;
+};
+
+}  // namespace hinge::cli

@@ -1,0 +1,44 @@
+// hinge explain: why a layer kept what it kept.
+#include "engine/io/json.h"
+#include "tools/hinge/commands.h"
+#include "tools/hinge/console.h"
+#include "tools/hinge/group_report.h"
+#include "tools/hinge/session.h"
+
+namespace hinge::cli {
+namespace {
+
+struct Options {
+  std::string run, layer;
+};
+
+void explain(const Options& options) {
+  const std::filesystem::path file = std::filesystem::path(options.run) / "groups.json";
+  if (!std::filesystem::exists(file)) fail_usage("{}: no groups.json here: expected the folder of a run of 'hinge compress' behind its surgery", options.run);
+  const nlohmann::json report = io::read_json(file);
+  if (!options.layer.empty()) {
+    for (const std::string& line : explain_layer(report, options.layer)) say("{}", line);
+    return;
+  }
+  std::vector<std::vector<std::string>> rows = {{"groups", "stay", "of", "form", "bound by"}};
+  for (const auto& set : report.at("sets")) {
+    rows.push_back({set.at("set").get<std::string>(), fmt::format("{}", set.at("kept").size()), fmt::format("{}", set.at("scores").size()),
+                    set.at("form").get<std::string>(), set.at("bound").get<std::string>()});
+  }
+  say_table(rows);
+  for (const auto& refusal : report.at("refused")) {
+    say("  {}: untouched: {}", refusal.at("layer").get<std::string>(), refusal.at("reason").get<std::string>());
+  }
+}
+
+}  // namespace
+
+Action declare_explain(CLI::App& app) {
+  auto options = std::make_shared<Options>();
+  app.add_option("run", options->run, "Folder of a run of 'hinge compress'")->required();
+  app.add_option("layer", options->layer, "Layer, e.g. layer1.0.conv1 (all of them in short, if not given)");
+  app.footer("Examples:\n  hinge explain RUN\n  hinge explain RUN layer1.0.conv1");
+  return [options] { explain(*options); };
+}
+
+}  // namespace hinge::cli
