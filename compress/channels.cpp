@@ -97,10 +97,10 @@ class Derivation {
         all.insert(all.end(), after.begin(), after.end());
         return all;
       }
-      case OpKind::kFlatten: {  // [H, W, C] in memory: feature (h W + w) C + c
+      case OpKind::kFlatten: {  // in PyTorch's order: feature (c H + h) W + w
         const FeatureShape in = shapes_[static_cast<std::size_t>(node.inputs[0])];
         Labels all;
-        for (std::int64_t pixel = 0; pixel < in.h * in.w; ++pixel) all.insert(all.end(), input(node).begin(), input(node).end());
+        for (int channel : input(node)) all.insert(all.end(), static_cast<std::size_t>(in.h * in.w), channel);
         return all;
       }
       default: return shared(node, input(node));

@@ -86,7 +86,10 @@ class Propagation {
         const std::int64_t middle = static_cast<std::int64_t>(values_[static_cast<std::size_t>(node.inputs[0])].size());
         return k < a.before || k >= a.before + middle ? 0.0 : input(node, 0, static_cast<std::size_t>(k - a.before));
       }
-      case OpKind::kFlatten: return input(node, 0, c % values_[static_cast<std::size_t>(node.inputs[0])].size());
+      case OpKind::kFlatten: {  // (c H + h) W + w
+        const std::size_t pixels = units_.of(index).size() / values_[static_cast<std::size_t>(node.inputs[0])].size();
+        return input(node, 0, c / pixels);
+      }
       default: return input(node, 0, c);  // pooling, dropout: a constant stays what it is
     }
   }
@@ -163,6 +166,8 @@ class Shift {
     }
   }
 
+  bool shared(int node) const { return !graph_.at(node).weights_of.empty() || shared_.contains(graph_.at(node).name); }
+
   bool possible(int node) const {
     if (shared(node)) return false;
     if (has_bias(node)) return true;
@@ -194,7 +199,6 @@ class Shift {
     const auto* conv = std::get_if<ConvAttributes>(&graph_.at(node).attributes);
     return conv != nullptr && conv->groups == 1 && conv->kernel_h * conv->kernel_w == 1 && conv->padding == 0;
   }
-  bool shared(int node) const { return !graph_.at(node).weights_of.empty() || shared_.contains(graph_.at(node).name); }
   int only_reader(int node) const {
     const auto& readers = consumers_[static_cast<std::size_t>(node)];
     const bool output = std::ranges::find(outputs_, node) != outputs_.end();
@@ -251,7 +255,11 @@ std::vector<Stranded> stranded_constants(const Network& network, const ChannelUn
     if (!mixes_channels(graph.at(node))) continue;
     const bool takes_all = Reader(network, node).sees_all() && shift.possible(node);
     for (const Heard& h : heard_by(network, units, removed, constants, node)) {
-      if (h.constant != 0.0 && !takes_all) stranded.push_back({node, static_cast<int>(h.channel), h.unit, h.constant});
+      if (h.constant == 0.0 || takes_all) continue;
+      // Its uses meet different constants, and one set of weights can't hold the ratios of all.
+      require(!shift.shared(node), "surgery: {} reads the constant {} that removed channel {} leaves, and shares its weights: the channel can't be removed",
+              graph.at(node).name, h.constant, h.channel);
+      stranded.push_back({node, static_cast<int>(h.channel), h.unit, h.constant});
     }
   }
   return stranded;

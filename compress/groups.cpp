@@ -51,6 +51,16 @@ class Surroundings {
       return !readers.empty() && std::ranges::all_of(readers, [&](const auto& slot) { return is_conv(graph_.at(slot.node), true); });
     });
   }
+  // A reader that lends or borrows its weights can't take over what zeroed filters leave behind.
+  bool has_shared_reader(int conv) const {
+    return !all(conv, [&](int unit) {
+      return std::ranges::none_of(members(unit).readers, [&](const auto& slot) {
+        const GraphNode& reader = graph_.at(slot.node);
+        return !reader.weights_of.empty() ||
+               std::ranges::any_of(graph_.nodes, [&](const GraphNode& node) { return node.weights_of == reader.name; });
+      });
+    });
+  }
   // A grouped convolution, or an average over padding, between makers and readers: what a zeroed filter leaves behind is
   // then no constant, so the channel can only go together with its readers' weights.
   int passes_through_window(int conv) const {
@@ -109,10 +119,11 @@ class SetBuilder {
   }
 
   // The units of `node`'s output channels, cut where their surroundings change.
-  void add(std::vector<GroupSet>& sets, const GroupSet& prototype, int node) const {
+  // Units that an earlier set holds are left out: convolutions may share a part of their channels.
+  void add(std::vector<GroupSet>& sets, const GroupSet& prototype, int node) {
     std::vector<int> order;
     for (int unit : units_.of(node)) {
-      if (std::ranges::find(order, unit) == order.end()) order.push_back(unit);
+      if (taken_.insert(unit).second) order.push_back(unit);
     }
     std::size_t begin = 0;
     int pieces = 0;
@@ -186,6 +197,7 @@ class SetBuilder {
   const ChannelUnits& units_;
   std::vector<UnitMembers> members_;
   std::set<std::string> matrices_;
+  std::set<int> taken_;
 };
 
 }  // namespace
@@ -202,10 +214,15 @@ GroupChoice choose_groups(const Graph& dense, const GroupOptions& options) {
   const Mode mode = options.mode;
   std::vector<int> convs;
   std::map<int, std::string> refused;
+  std::map<std::string, std::string> lent;  // to whom a convolution's weights also belong
+  for (const GraphNode& node : dense.nodes) {
+    if (!node.weights_of.empty()) lent[node.weights_of] = node.name;
+  }
   for (int node = 1; node < dense.size(); ++node) {
     if (dense.at(node).kind != OpKind::kConv2d) continue;
     if (!is_conv(dense.at(node))) refused[node] = "it is grouped: its channels go with those of the convolutions around it";
     else if (!dense.at(node).weights_of.empty()) refused[node] = fmt::format("it shares the weights of {}", dense.at(node).weights_of);
+    else if (lent.contains(dense.at(node).name)) refused[node] = fmt::format("it shares its weights with {}", lent[dense.at(node).name]);
     else if (matches(options.exclude, dense.at(node).name)) refused[node] = "excluded";
     else if (around.reads_input(node)) refused[node] = "it reads the network's input and is left whole";
     else convs.push_back(node);
@@ -218,11 +235,12 @@ GroupChoice choose_groups(const Graph& dense, const GroupOptions& options) {
     const bool inner = around.makes_alone(conv) && around.read_once(conv);
     const int window = around.passes_through_window(conv);
     const bool prunable = around.removable(conv) && (options.residual || around.makes_alone(conv)) &&
-                          (window < 0 || around.all_readers_pointwise(conv));
+                          !around.has_shared_reader(conv) && (window < 0 || around.all_readers_pointwise(conv));
     const bool wanted = (mode == Mode::kAuto && inner && bounded) || mode == Mode::kPrune || (mode == Mode::kMixed && inner) || mode == Mode::kBoth;
     if (!prunable || !wanted) continue;
     const auto& units = around.units().of(conv);
-    if (pruned_units.contains(units[0])) continue;  // a residual stream is named after the first convolution that makes it
+    // A residual stream is named after the first convolution that makes it.
+    if (std::ranges::all_of(units, [&](int unit) { return pruned_units.contains(unit); })) continue;
     channels.insert(conv);
     pruned_units.insert(units.begin(), units.end());
   }
@@ -258,7 +276,7 @@ GroupChoice choose_groups(const Graph& dense, const GroupOptions& options) {
 
 std::vector<GroupSet> group_sets(const Graph& attached, const ChannelUnits& units, const std::vector<FactorPair>& pairs,
                                  const GroupChoice& choice) {
-  const SetBuilder builder(attached, units, pairs);
+  SetBuilder builder(attached, units, pairs);
   std::map<std::string, const FactorPair*> pair_of;
   for (const FactorPair& pair : pairs) pair_of[pair.layer] = &pair;
   std::vector<std::pair<int, std::vector<GroupSet>>> placed;  // by node, so that the result is in the graph's order

@@ -1,7 +1,10 @@
 #include "compress/budget.h"
 
 #include <algorithm>
+#include <cmath>
 
+#include "compress/plan.h"
+#include "compress/surgery.h"
 #include "engine/core/error.h"
 #include "models/registry.h"
 #include "tests/support/catch.h"
@@ -13,20 +16,20 @@ using namespace hinge::compress;
 namespace {
 
 struct Case {
-  Graph dense = models::build("resnet20", {});
-  std::vector<FactorPair> pairs = pairs_of(attachable_layers(dense));
-  std::vector<std::int64_t> full;
-  Graph attached;
+  Structure structure;
+  Budget budget;
+  explicit Case(Mode mode = Mode::kDecompose, const char* model = "resnet20")
+      : structure(make_structure(models::build(model, {}), {.mode = mode, .exclude = {}, .residual = false})), budget(structure) {}
 
-  Case() {
-    for (const FactorPair& pair : pairs) full.push_back(std::get<ConvAttributes>(dense.at(dense.find(pair.layer)).attributes).out);
-    attached = with_pairs(dense, pairs, full);
+  std::vector<std::int64_t> full() const {
+    std::vector<std::int64_t> counts;
+    for (const GroupSet& set : structure.sets) counts.push_back(static_cast<std::int64_t>(set.size()));
+    return counts;
   }
-  Budget budget(Count count = Count::kMacs) const { return Budget(dense, attached, pairs, count); }
-  std::vector<std::vector<double>> scores(std::uint64_t seed, bool with_ties) const {
-    std::vector<std::vector<double>> result;
-    for (std::size_t i = 0; i < full.size(); ++i) {
-      const Tensor random = testing::random_tensor({full[i]}, seed + i, 0.0f, 1.0f);
+  Scores scores(std::uint64_t seed, bool with_ties) const {
+    Scores result;
+    for (std::size_t i = 0; i < structure.sets.size(); ++i) {
+      const Tensor random = testing::random_tensor({static_cast<std::int64_t>(structure.sets[i].size())}, seed + i, 0.0f, 1.0f);
       std::vector<double> layer;
       for (float v : random.values()) layer.push_back(with_ties ? std::round(static_cast<double>(v) * 8.0) / 8.0 : static_cast<double>(v));
       result.push_back(layer);
@@ -35,46 +38,64 @@ struct Case {
   }
 };
 
+Target flops(double share, Count count = Count::kMacs) { return {.count = count, .flops = share, .parameters = {}, .bytes = {}}; }
+
 }  // namespace
 
-TEST_CASE("the budget counts what a network with these ranks would cost, in both counts") {
-  const Case c;
-  for (std::int64_t cut : {1, 2, 3, 5}) {
-    std::vector<std::int64_t> ranks;
-    for (std::int64_t rank : c.full) ranks.push_back(std::max<std::int64_t>(1, rank / (cut + 1)));
-    const Budget budget = c.budget();
-    for (std::size_t i = 0; i < ranks.size(); ++i) REQUIRE(budget.pair_pays(i, ranks[i]));
-    CHECK(budget.total(ranks) == cost_of(with_pairs(c.dense, c.pairs, ranks)));
+TEST_CASE("the budget counts what the network that surgery makes costs, in every mode") {
+  for (Mode mode : {Mode::kDecompose, Mode::kPrune, Mode::kMixed, Mode::kBoth}) {
+    const Case c(mode);
+    const Network attached(c.structure.attached);
+    for (std::uint64_t seed = 1; seed <= 6; ++seed) {
+      std::vector<std::vector<int>> kept;
+      for (std::size_t s = 0; s < c.structure.sets.size(); ++s) {
+        const auto groups = static_cast<std::int64_t>(c.structure.sets[s].size());
+        const auto wanted = 1 + static_cast<std::int64_t>(static_cast<double>(testing::random_tensor({1}, seed * 100 + s, 0.0f, 0.999f).item()) * static_cast<double>(groups));
+        std::vector<int> list;
+        for (int g = 0; g < wanted; ++g) list.push_back(g);
+        kept.push_back(list);
+      }
+      const CompressionPlan plan = plan_keeping(c.structure, c.budget, attached, kept, flops(1.0));
+      CHECK(size_of(apply(plan, c.structure, attached).graph()) == plan.predicted_after);
+    }
   }
-  CHECK(c.budget().total(c.full) == cost_of(c.dense));  // pairs of full rank don't pay: merged
+}
+
+TEST_CASE("with all groups kept the cost is the dense network's: pairs of full rank don't pay") {
+  for (Mode mode : {Mode::kDecompose, Mode::kPrune, Mode::kMixed, Mode::kBoth}) {
+    const Case c(mode);
+    CHECK(c.budget.size(c.full()) == c.budget.dense());
+    CHECK(c.budget.dense() == size_of(c.structure.dense));
+  }
 }
 
 TEST_CASE("no smaller threshold meets the target: the choice is the exact one") {
-  const Case c;
-  for (Count count : {Count::kMacs, Count::kReference}) {
-    const Budget budget = c.budget(count);
-    for (std::uint64_t seed : {1, 2, 3}) {
+  for (Mode mode : {Mode::kDecompose, Mode::kBoth}) {
+    const Case c(mode);
+    for (std::uint64_t seed : {1, 2}) {
       for (bool ties : {false, true}) {
-        const auto scores = c.scores(seed, ties);
-        for (double target : {1.0, 0.9, 0.75, 0.5, 0.33, 0.3}) {
-          INFO("seed " << seed << " ties " << ties << " target " << target);
-          const RankChoice choice = choose_ranks(budget, scores, target);
-          REQUIRE(choice.reaches_target);
-          CHECK(choice.ratio <= target);
-          CHECK(choice.ratio == budget.ratio(choice.ranks));
+        const Scores scores = c.scores(seed, ties);
+        const std::vector<Target> targets = {
+            flops(1.0), flops(0.75), flops(0.5, Count::kReference), flops(0.35),
+            {.count = Count::kMacs, .flops = {}, .parameters = 0.6, .bytes = {}},
+            {.count = Count::kMacs, .flops = 0.8, .parameters = 0.55, .bytes = 700'000}};
+        for (const Target& target : targets) {
+          INFO("seed " << seed << " ties " << ties << " target " << target.to_string());
+          const Selection selection = select_groups(c.budget, scores, target, {});
+          REQUIRE(selection.reaches_target);
+          CHECK(target.met_by(selection.size, c.budget.dense()));
           // Brute force over every threshold that could make a difference.
-          double highest = 0.0;
+          std::int64_t largest = 0;
           std::vector<double> candidates = {0.0};
           for (const auto& layer : scores) candidates.insert(candidates.end(), layer.begin(), layer.end());
           for (double t : candidates) {
-            const double ratio = ratio_above(budget, scores, t);
-            if (ratio <= target) highest = std::max(highest, ratio);
+            const Size size = size_above(c.budget, scores, t, {});
+            if (target.met_by(size, c.budget.dense())) largest = std::max(largest, size.cost.macs);
           }
-          CHECK(choice.ratio == highest);
-          for (std::size_t i = 0; i < choice.kept.size(); ++i) {
-            CHECK(static_cast<std::int64_t>(choice.kept[i].size()) == choice.ranks[i]);
-            CHECK(choice.ranks[i] >= minimum_rank(c.full[i]));
-            CHECK(std::is_sorted(choice.kept[i].begin(), choice.kept[i].end()));
+          CHECK(selection.size.cost.macs == largest);
+          for (std::size_t i = 0; i < selection.kept.size(); ++i) {
+            CHECK(static_cast<std::int64_t>(selection.kept[i].size()) >= minimum_groups(c.budget.groups(i)));
+            CHECK(std::is_sorted(selection.kept[i].begin(), selection.kept[i].end()));
           }
         }
       }
@@ -83,33 +104,79 @@ TEST_CASE("no smaller threshold meets the target: the choice is the exact one") 
 }
 
 TEST_CASE("without ties the target is missed by less than the cost of one group") {
-  const Case c;
-  const Budget budget = c.budget();
-  double dearest = 0.0;
-  for (std::size_t i = 0; i < c.full.size(); ++i) {
-    const std::int64_t paying = minimum_rank(c.full[i]);
-    const auto macs = budget.layer_cost(i, paying + 1).macs - budget.layer_cost(i, paying).macs;
-    dearest = std::max(dearest, static_cast<double>(macs) / static_cast<double>(budget.dense().macs));
-  }
-  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
-    const RankChoice choice = choose_ranks(budget, c.scores(seed, false), 0.5);
-    CHECK(0.5 - choice.ratio < dearest);
+  for (Mode mode : {Mode::kDecompose, Mode::kPrune, Mode::kBoth}) {
+    const Case c(mode);
+    for (std::uint64_t seed = 1; seed <= 10; ++seed) {
+      const Selection selection = select_groups(c.budget, c.scores(seed, false), flops(0.55), {});
+      std::vector<std::int64_t> counts;
+      for (const auto& kept : selection.kept) counts.push_back(static_cast<std::int64_t>(kept.size()));
+      std::int64_t dearest = 0;  // what one more group of any set would cost
+      for (std::size_t s = 0; s < counts.size(); ++s) {
+        if (counts[s] == c.budget.groups(s)) continue;
+        std::vector<std::int64_t> more = counts;
+        ++more[s];
+        dearest = std::max(dearest, c.budget.size(more).cost.macs - selection.size.cost.macs);
+      }
+      const double gap = 0.55 * static_cast<double>(c.budget.dense().cost.macs) - static_cast<double>(selection.size.cost.macs);
+      CHECK(gap < static_cast<double>(dearest));
+    }
   }
 }
 
-TEST_CASE("a layer never loses its highest groups nor falls below its minimum, even if all scores are zero") {
+TEST_CASE("a set never loses its highest groups nor falls below its minimum, even if all scores are zero") {
   const Case c;
-  std::vector<std::vector<double>> scores;
-  for (std::int64_t rank : c.full) scores.emplace_back(static_cast<std::size_t>(rank), 0.0);
-  const RankChoice choice = choose_ranks(c.budget(), scores, 0.5);
-  CHECK(choice.ratio == least_ratio(c.budget(), c.full));
-  for (std::size_t i = 0; i < c.full.size(); ++i) CHECK(choice.ranks[i] == minimum_rank(c.full[i]));
-  CHECK_FALSE(choose_ranks(c.budget(), scores, 0.01).reaches_target);
+  Scores scores;
+  for (const GroupSet& set : c.structure.sets) scores.emplace_back(set.size(), 0.0);
+  const Selection selection = select_groups(c.budget, scores, flops(0.5), {});
+  CHECK(selection.size == least_size(c.budget, {}));
+  for (std::size_t i = 0; i < selection.kept.size(); ++i) {
+    CHECK(static_cast<std::int64_t>(selection.kept[i].size()) == minimum_groups(c.budget.groups(i)));
+  }
+  CHECK_FALSE(select_groups(c.budget, scores, flops(0.01), {}).reaches_target);
+}
+
+TEST_CASE("with the same ratio, the second matrix of a block keeps as many groups as the first, its largest") {
+  const Case c;
+  const SelectionOptions same{.minimum_share = 0.2, .leader = same_ratio_leaders(c.structure.sets), .carriers = {}};
+  const Scores scores = c.scores(5, false);
+  const Selection selection = select_groups(c.budget, scores, flops(0.5), same);
+  int followers = 0;
+  for (std::size_t i = 0; i < scores.size(); ++i) {
+    const int leader = same.leader[i];
+    if (leader < 0) continue;
+    ++followers;
+    CHECK(c.structure.sets[i].block == c.structure.sets[static_cast<std::size_t>(leader)].block);
+    CHECK(selection.kept[i].size() == selection.kept[static_cast<std::size_t>(leader)].size());
+    for (int in : selection.kept[i]) {
+      for (int out = 0; out < static_cast<int>(scores[i].size()); ++out) {
+        if (!std::ranges::binary_search(selection.kept[i], out)) CHECK(scores[i][static_cast<std::size_t>(in)] >= scores[i][static_cast<std::size_t>(out)]);
+      }
+    }
+  }
+  CHECK(followers == 9);
+}
+
+TEST_CASE("progress is 0 for the dense network, 1 at the target, and its inverse is a target") {
+  const Case c;
+  const Size& dense = c.budget.dense();
+  const Target target{.count = Count::kMacs, .flops = 0.5, .parameters = 0.4, .bytes = dense.bytes / 2};
+  CHECK(target.progress(dense, dense) == 0.0);
+  for (double p : {0.0, 0.3, 0.7, 1.0}) {
+    const Target on_the_way = target.at(p, dense);
+    CHECK(*on_the_way.flops == testing::Approx(1.0 - p * 0.5));
+    CHECK(*on_the_way.parameters == testing::Approx(1.0 - p * 0.6));
+    Size there = dense;
+    there.cost.macs = static_cast<std::int64_t>(static_cast<double>(dense.cost.macs) * *on_the_way.flops);
+    there.cost.parameters = static_cast<std::int64_t>(static_cast<double>(dense.cost.parameters) * *on_the_way.parameters);
+    there.bytes = *on_the_way.bytes;
+    CHECK(std::abs(target.progress(there, dense) - p) <= 1e-5);
+    CHECK(on_the_way.met_by(there, dense));
+  }
 }
 
 TEST_CASE("a NaN score is refused") {
   const Case c;
-  auto scores = c.scores(1, false);
+  Scores scores = c.scores(1, false);
   scores[3][2] = std::numeric_limits<double>::quiet_NaN();
-  CHECK_THROWS_AS(choose_ranks(c.budget(), scores, 0.5), Error);
+  CHECK_THROWS_AS(select_groups(c.budget, scores, flops(0.5), {}), Error);
 }

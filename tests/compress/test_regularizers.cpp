@@ -66,7 +66,7 @@ TEST_CASE("the proximal step on a matrix scales each group by its own factor and
           Tensor after = before.clone();
           const kernels::GroupView view{after.mutable_data(), groups, size, columns ? 1 : size, columns ? groups : 1};
           const double step = 0.2 * std::sqrt(static_cast<double>(size));
-          const std::vector<float> norms = r->prox(view, step, stream);
+          const std::vector<float> norms = r->prox(std::span(&view, 1), step, stream);
           for (std::int64_t g = 0; g < groups; ++g) {
             double squares = 0.0;
             const auto at = [&](std::int64_t j) { return static_cast<std::size_t>(g * view.group_stride + j * view.element_stride); };

@@ -6,6 +6,7 @@
 #include "engine/core/error.h"
 #include "tests/support/catch.h"
 #include "tests/support/random.h"
+#include "tests/support/random_graph.h"
 #include "tests/support/tiny.h"
 
 using namespace hinge;
@@ -13,22 +14,35 @@ using namespace hinge::compress;
 
 namespace {
 
-Attached attach_all(const Network& network, const char* init = "svd2") {
-  return attach(network, attachable_layers(network.graph()), initialisation_of(init));
-}
+const std::vector<Mode> kEveryMode = {Mode::kAuto, Mode::kDecompose, Mode::kPrune, Mode::kMixed, Mode::kBoth};
 
-std::vector<std::vector<double>> random_scores(const Attached& attached, std::uint64_t seed) {
-  std::vector<std::vector<double>> scores;
-  for (std::int64_t rank : ranks_of(attached.network.graph(), attached.pairs)) {
-    const Tensor random = testing::random_tensor({rank}, seed + scores.size(), 0.0f, 1.0f);
-    scores.emplace_back(random.values().begin(), random.values().end());
+struct Case {
+  Structure structure;
+  Network attached;
+  Budget budget;
+  Case(const Network& dense, const GroupOptions& options)
+      : structure(make_structure(dense.graph(), options)),
+        attached(attach(dense, structure.choice.attach, Initialisation::kSvd2).network),
+        budget(structure) {}
+  explicit Case(const Network& dense, Mode mode = Mode::kDecompose) : Case(dense, GroupOptions{.mode = mode, .exclude = {}, .residual = false}) {}
+
+  Scores scores(std::uint64_t seed) const {
+    Scores result;
+    for (const GroupSet& set : structure.sets) {
+      const Tensor random = testing::random_tensor({static_cast<std::int64_t>(set.size())}, seed + result.size(), 0.0f, 1.0f);
+      result.emplace_back(random.values().begin(), random.values().end());
+    }
+    return result;
   }
-  return scores;
-}
+  CompressionPlan plan(double flops, std::uint64_t seed, Count count = Count::kMacs) const {
+    return make_plan(structure, budget, attached, scores(seed), {.count = count, .flops = flops, .parameters = {}, .bytes = {}});
+  }
+};
 
 Proof prove(Network& a, Network& b) {
+  const FeatureShape& in = a.graph().input;
   Proof proof;
-  extend_proof(proof, a, b, testing::random_tensor({6, 32, 32, 3}, 99, -2.0f, 2.0f), Stream());
+  extend_proof(proof, a, b, testing::random_tensor({6, in.h, in.w, in.c}, 99, -2.0f, 2.0f), Stream());
   return proof;
 }
 
@@ -39,7 +53,8 @@ TEST_CASE("attaching matrices does not change the function") {
     for (const char* init : {"svd", "svd2", "identity"}) {
       INFO(shortcut << " " << init);
       Network network = testing::tiny_network(4, shortcut);
-      Attached attached = attach_all(network, init);
+      const auto choice = choose_groups(network.graph(), {.mode = Mode::kDecompose, .exclude = {}, .residual = false});
+      Attached attached = attach(network, choice.attach, initialisation_of(init));
       CHECK(attached.pairs.size() == 6);
       CHECK((prove(network, attached.network).relative() <= kProofBound));
     }
@@ -47,43 +62,73 @@ TEST_CASE("attaching matrices does not change the function") {
 }
 
 TEST_CASE("compressing with nothing removed changes nothing and gives the dense network back") {
-  Network network = testing::tiny_network(5);
-  Attached attached = attach_all(network);
-  const Budget budget(network.graph(), attached.network.graph(), attached.pairs, Count::kMacs);
-  const CompressionPlan plan = make_plan(budget, attached.pairs, random_scores(attached, 1), 1.0);
-  Network shrunken = apply(plan, attached.pairs, attached.network);
-  CHECK(shrunken.graph() == network.graph());
-  CHECK((prove(network, shrunken).relative() <= kProofBound));
+  for (Mode mode : kEveryMode) {
+    Network network = testing::tiny_network(5);
+    const Case c(network, mode);
+    Network shrunken = apply(c.plan(1.0, 1), c.structure, c.attached);
+    CHECK(shrunken.graph() == network.graph());
+    CHECK((prove(network, shrunken).relative() <= kProofBound));
+  }
 }
 
 TEST_CASE("the shrunken network computes what the masked one does, and costs what the plan predicted") {
-  for (const char* shortcut : {"A-pool", "A-stride", "C"}) {
-    for (double target : {0.85, 0.5, 0.3}) {
-      INFO(shortcut << " " << target);
-      Network network = testing::tiny_network(6, shortcut);
-      Attached attached = attach_all(network);
-      const Budget budget(network.graph(), attached.network.graph(), attached.pairs, Count::kMacs);
-      const CompressionPlan plan = make_plan(budget, attached.pairs, random_scores(attached, 7), target);
-      CHECK(plan.predicted_ratio() <= target);
-      Network shrunken = apply(plan, attached.pairs, attached.network);
-      CHECK(cost_of(shrunken.graph()) == plan.predicted_after);
-      mask(plan, attached.pairs, attached.network);
-      CHECK((prove(attached.network, shrunken).relative() <= kProofBound));
-      // The proof can fail: the unmasked network is something else.
-      Attached unmasked = attach_all(network);
-      CHECK(prove(unmasked.network, shrunken).relative() > kProofBound);
+  for (Mode mode : kEveryMode) {
+    for (const char* shortcut : {"A-pool", "A-stride", "C"}) {
+      for (double target : {0.85, 0.5, 0.35}) {
+        INFO(name_of(mode) << " " << shortcut << " " << target);
+        Case c(testing::tiny_network(6, shortcut), mode);
+        if (!Target{.count = Count::kMacs, .flops = target, .parameters = {}, .bytes = {}}.met_by(least_size(c.budget, {}), c.budget.dense())) continue;
+        const CompressionPlan plan = c.plan(target, 7);
+        CHECK(plan.flops_ratio() <= target);
+        Network unmasked = c.attached.clone();
+        Network shrunken = apply(plan, c.structure, c.attached);
+        CHECK(size_of(shrunken.graph()) == plan.predicted_after);
+        mask(plan, c.structure, c.attached);
+        CHECK((prove(c.attached, shrunken).relative() <= kProofBound));
+        CHECK(prove(unmasked, shrunken).relative() > kProofBound);  // the proof can fail
+      }
     }
   }
 }
 
+TEST_CASE("residual streams can be pruned through all the convolutions that make them") {
+  for (const char* shortcut : {"A-pool", "A-stride", "C"}) {
+    Case c(testing::tiny_network(6, shortcut), GroupOptions{.mode = Mode::kPrune, .exclude = {}, .residual = true});
+    const auto stream = std::ranges::find_if(c.structure.sets, [](const GroupSet& set) { return set.slices.size() > 1; });
+    REQUIRE(stream != c.structure.sets.end());
+    const CompressionPlan plan = c.plan(0.4, 3);
+    Network shrunken = apply(plan, c.structure, c.attached);
+    CHECK(size_of(shrunken.graph()) == plan.predicted_after);
+    mask(plan, c.structure, c.attached);
+    CHECK((prove(c.attached, shrunken).relative() <= kProofBound));
+  }
+}
+
+TEST_CASE("random graphs keep their function through attachment, plan and surgery in every mode") {
+  int compressed = 0;
+  for (std::uint64_t seed = 1001; seed <= 1120; ++seed) {
+    const Network dense = testing::random_network(testing::random_graph(seed), seed);
+    for (Mode mode : kEveryMode) {
+      INFO("seed " << seed << " mode " << name_of(mode));
+      Case c(dense, GroupOptions{.mode = mode, .exclude = {}, .residual = seed % 2 == 0});
+      if (c.structure.sets.empty()) continue;
+      const CompressionPlan plan = c.plan(0.6, seed);
+      Network shrunken = apply(plan, c.structure, c.attached);
+      CHECK(size_of(shrunken.graph()) == plan.predicted_after);
+      mask(plan, c.structure, c.attached);
+      CHECK((prove(c.attached, shrunken).relative() <= kProofBound));
+      compressed += shrunken.graph() == dense.graph() ? 0 : 1;
+    }
+  }
+  CHECK(compressed >= 250);
+}
+
 TEST_CASE("a plan survives JSON, and a wrong one is refused") {
-  Network network = testing::tiny_network(8);
-  Attached attached = attach_all(network);
-  const Budget budget(network.graph(), attached.network.graph(), attached.pairs, Count::kReference);
-  const CompressionPlan plan = make_plan(budget, attached.pairs, random_scores(attached, 2), 0.6);
+  const Case c(testing::tiny_network(8), Mode::kBoth);
+  const CompressionPlan plan = c.plan(0.6, 2, Count::kReference);
   const nlohmann::json json = plan_to_json(plan);
   CHECK(plan_from_json(nlohmann::json::parse(json.dump())) == plan);
-  for (const char* key : {"format", "count", "target", "threshold", "before", "predicted_after", "edits"}) {
+  for (const char* key : {"format", "target", "threshold", "before", "predicted_after", "sets", "pairs"}) {
     nlohmann::json broken = json;
     broken.erase(key);
     CHECK_THROWS_AS(plan_from_json(broken), Error);
@@ -91,24 +136,20 @@ TEST_CASE("a plan survives JSON, and a wrong one is refused") {
     broken[key] = nullptr;
     CHECK_THROWS_AS(plan_from_json(broken), Error);
   }
-  nlohmann::json broken = json;
-  broken["edits"][0]["kept_rows"] = {3, 2};
-  CHECK_THROWS_AS(plan_from_json(broken), Error);
-  broken["edits"][0]["kept_rows"] = {100000};
-  CHECK_THROWS_AS(plan_from_json(broken), Error);
-  broken["edits"][0]["kept_rows"] = nlohmann::json::array();
-  CHECK_THROWS_AS(plan_from_json(broken), Error);
+  for (const nlohmann::json& kept : {nlohmann::json{3, 2}, nlohmann::json{100000}, nlohmann::json::array(), nlohmann::json{-1}}) {
+    nlohmann::json broken = json;
+    broken["sets"][0]["kept"] = kept;
+    CHECK_THROWS_AS(plan_from_json(broken), Error);
+  }
 }
 
 TEST_CASE("a plan for another network is refused") {
-  Network network = testing::tiny_network(8);
-  Attached attached = attach_all(network);
-  const Budget budget(network.graph(), attached.network.graph(), attached.pairs, Count::kMacs);
-  CompressionPlan plan = make_plan(budget, attached.pairs, random_scores(attached, 2), 0.6);
-  plan.edits[1].rows += 1;
-  CHECK_THROWS_AS(apply(plan, attached.pairs, attached.network), Error);
-  plan.edits.pop_back();
-  CHECK_THROWS_AS(mask(plan, attached.pairs, attached.network), Error);
+  Case c(testing::tiny_network(8));
+  CompressionPlan plan = c.plan(0.6, 2);
+  plan.sets[1].groups += 1;
+  CHECK_THROWS_AS(apply(plan, c.structure, c.attached), Error);
+  plan.sets.pop_back();
+  CHECK_THROWS_AS(mask(plan, c.structure, c.attached), Error);
 }
 
 TEST_CASE("a proof on NaN fails") {
