@@ -326,13 +326,20 @@ void forward(const ConvShape& shape, const float* x, const float* w, const float
 }
 
 void backward_data(const ConvShape& shape, const float* dy, const float* w, float* dx) {
-  if (shape.input_size() == 0) return;
+  if (shape.output_size() == 0) {  // nothing reaches the input; oneDNN's Winograd form divides by the batch
+    std::fill_n(dx, shape.input_size(), 0.0f);
+    return;
+  }
   run(shape, Pass::kBackwardData, false, {dy, w, dx});
 }
 
 void backward_weights(const ConvShape& shape, const float* x, const float* dy, float* dw,
                       float* db) {
-  if (shape.filter_size() == 0) return;
+  if (shape.output_size() == 0) {
+    std::fill_n(dw, shape.filter_size(), 0.0f);
+    if (db != nullptr) std::fill_n(db, shape.k, 0.0f);
+    return;
+  }
   if (db != nullptr) {
     run(shape, Pass::kBackwardWeights, true, {x, dy, dw, db});
   } else {
