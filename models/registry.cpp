@@ -53,7 +53,7 @@ Graph build(const std::string& name, const ModelOptions& options) {
   const Model& model = find(name);
   const std::int64_t classes = options.classes.value_or(model.classes);
   if (classes < 2 || classes > 1'000'000) fail_usage("model {}: {} classes, expected 2 or more", name, classes);
-  const FeatureShape input = options.input.value_or(model.input);
+  const FeatureShape input = options.input == FeatureShape{} ? model.input : options.input;
   const ModelSettings settings{.name = name,
                                .classes = classes,
                                .input = input,

@@ -14,7 +14,7 @@ namespace hinge::models {
 // What is asked for; what is left out is the family's own default.
 struct ModelOptions {
   std::optional<std::int64_t> classes;
-  std::optional<FeatureShape> input;
+  FeatureShape input{0, 0, 0};   // all 0: the family's own
   std::string shortcut;          // "A-pool", "A-stride" or "C", where the family has a choice
   std::optional<float> dropout;  // rate, where the family has dropout
 };

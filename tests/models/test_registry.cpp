@@ -57,8 +57,8 @@ TEST_CASE("an option that a family doesn't have is a usage error that names both
 }
 
 TEST_CASE("a picture that a network can't take is a usage error with the size and the layer") {
-  CHECK_THROWS_AS(models::build("vgg16", {.input = FeatureShape{16, 16, 3}}), UsageError);
-  CHECK_THROWS_WITH(models::build("vgg16", {.input = FeatureShape{16, 16, 3}}),
+  CHECK_THROWS_AS(models::build("vgg16", {.input = {16, 16, 3}}), UsageError);
+  CHECK_THROWS_WITH(models::build("vgg16", {.input = {16, 16, 3}}),
                     contains("vgg16") && contains("16x16x3") && contains("features.43"));
-  CHECK_THROWS_WITH(models::build("resnet18", {.input = FeatureShape{64, 96, 3}}), contains("avgpool") && contains("square"));
+  CHECK_THROWS_WITH(models::build("resnet18", {.input = {64, 96, 3}}), contains("avgpool") && contains("square"));
 }

@@ -216,14 +216,16 @@ void compress_network(const std::shared_ptr<Options>& shared, CLI::App& app, Fla
   };
   // Everything that can be wrong with the request is looked at before the run folder is made.
   if (options.run.resume.empty()) {
-    const LoadedModel model = load_model(options.weights);
+    LoadedModel model = load_model(options.weights);
     checked_target(model.network);
     if (options.run.out.empty()) fail_usage("--out is missing: the folder for this run");
-    check_fit(model.network, load_data(options.data, model.normalization).dataset);
+    check_fit(model, load_data(options.data, model.normalization).dataset);
+    checked_target(model.network);  // costs follow the picture, which the data may have set
   }
   RunFolder run = start_run("compress", app, flags, options.run);
   LoadedModel model = load_model(options.weights);
   LoadedData data = load_data(options.data, model.normalization);
+  check_fit(model, data.dataset);
   const auto [target, count, layers] = checked_target(model.network);
   Compression(options, run, std::move(model), std::move(data)).run(target, count, layers);
 }
