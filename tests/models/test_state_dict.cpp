@@ -20,7 +20,7 @@ std::string replaced(std::string text, const std::string& from, const std::strin
 
 // What PyTorch would have saved of `graph`: random values, counters, every name passed through `spell`.
 template <class Spell>
-ModelFile saved(const Graph& graph, const Spell& spell) {
+ModelFile saved(const Graph& graph, Spell spell) {
   ModelFile file;
   std::uint64_t seed = 1;
   for (const auto& [name, shape] : models::state_dict_shapes(graph)) {
@@ -138,7 +138,7 @@ TEST_CASE("what doesn't fit is listed with counts, names and both shapes") {
   file.tensors.at("layer1.0.conv1.weight") = Tensor::zeros({16, 16, 1, 1});
   file.tensors.at("bn1.bias") = Tensor::zeros({16}, DType::kFloat64);
   const std::string message = error_message(file, "resnet8", {.shortcut = "A-stride"});
-  for (const std::string part : {std::string("some/file"), std::string("resnet8"), fmt::format("matched: {} of {}", all - 3, all),
+  for (const std::string& part : {std::string("some/file"), std::string("resnet8"), fmt::format("matched: {} of {}", all - 3, all),
                                  std::string("missing: bn1.weight [16]"), std::string("not in the network: head.bias"),
                                  std::string("layer1.0.conv1.weight is F32 [16, 16, 1, 1], expected F32 [16, 16, 3, 3]"),
                                  std::string("bn1.bias is F64 [16], expected F32 [16]")}) {
