@@ -66,7 +66,9 @@ class Propagation {
       }
       case OpKind::kRelu: {
         const double x = input(node, 0, c);
-        return std::isnan(x) ? x : std::max(x, 0.0);
+        const auto ceiling = static_cast<double>(std::get<ReluAttributes>(node.attributes).ceiling);
+        if (std::isnan(x)) return x;
+        return ceiling > 0.0 ? std::clamp(x, 0.0, ceiling) : std::max(x, 0.0);
       }
       case OpKind::kAdd: return input(node, 0, c) + input(node, 1, c);
       case OpKind::kConcat: {

@@ -15,6 +15,16 @@ struct ReluBackward {
   static constexpr const char* kName = "relu backward";
   using Signature = void(std::int64_t size, const float* dy, const float* y, float* dx);
 };
+// y = min(max(0, x), ceiling), ceiling > 0; NaN stays NaN. ReLU6 (Howard et al., 2017) has a ceiling of 6.
+struct CappedReluForward {
+  static constexpr const char* kName = "capped relu";
+  using Signature = void(std::int64_t size, float ceiling, const float* x, float* y);
+};
+// dx = dy where 0 < y < ceiling, else 0.
+struct CappedReluBackward {
+  static constexpr const char* kName = "capped relu backward";
+  using Signature = void(std::int64_t size, float ceiling, const float* dy, const float* y, float* dx);
+};
 // c = a + b; c may be a or b.
 struct Add {
   static constexpr const char* kName = "add";

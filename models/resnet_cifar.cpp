@@ -7,15 +7,13 @@
 // Shortcut where a stage begins: "A-pool" 2x2 average pool and zero channels on both sides (stem with bias: the form
 // of Li et al., CVPR 2020); "A-stride" every second pixel instead (no bias: the usual CIFAR ResNet); "C" a 1x1
 // convolution with BN (stem with bias).
-#include "engine/core/names.h"
 #include "engine/graph/builder.h"
-#include "models/registry.h"
+#include "models/spellings.h"
 
 namespace hinge::models {
 namespace {
 
 using Value = GraphBuilder::Value;
-const std::vector<std::string> kShortcuts = {"A-pool", "A-stride", "C"};
 
 Value shortcut(GraphBuilder& g, const std::string& name, const std::string& kind, Value x,
                std::int64_t channels, int stride) {
@@ -42,13 +40,9 @@ Value basic_block(GraphBuilder& g, const std::string& name, const std::string& k
   return g.relu(name + ".relu2", y);
 }
 
-Graph resnet(int depth, const ModelOptions& options) {
-  const std::string kind = options.shortcut.empty() ? "A-pool" : options.shortcut;
-  if (std::find(kShortcuts.begin(), kShortcuts.end(), kind) == kShortcuts.end()) {
-    fail_usage("unknown shortcut '{}' (known: {}){}", kind, fmt::join(kShortcuts, ", "),
-               did_you_mean(kind, kShortcuts));
-  }
-  GraphBuilder g("resnet" + std::to_string(depth), options.input);
+Graph resnet(int depth, const ModelSettings& settings) {
+  const std::string& kind = settings.shortcut;
+  GraphBuilder g(settings.name, settings.input);
   Value x = g.conv("conv1", g.input(), 16, {.kernel = 3, .bias = kind != "A-stride"});
   x = g.batch_norm("bn1", x);
   x = g.relu("relu1", x);
@@ -62,13 +56,15 @@ Graph resnet(int depth, const ModelOptions& options) {
   }
   x = g.global_average_pool("pool", x);
   x = g.flatten("flatten", x);
-  return std::move(g).finish(g.linear("linear", x, options.classes));
+  return std::move(g).finish(g.linear("linear", x, settings.classes));
 }
 
 const bool registered = [] {
   for (int depth : {8, 14, 20, 32, 44, 56, 110}) {
     register_model("resnet" + std::to_string(depth),
-                   [depth](const ModelOptions& options) { return resnet(depth, options); });
+                   {.build = [depth](const ModelSettings& settings) { return resnet(depth, settings); },
+                    .shortcuts = {"A-pool", "A-stride", "C"},
+                    .names = kCifarResNetNames});
   }
   return true;
 }();

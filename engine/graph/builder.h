@@ -17,15 +17,14 @@ class GraphBuilder {
  public:
   using Value = int;  // the index of the node that makes it
 
-  GraphBuilder(std::string architecture, FeatureShape input) {
+  GraphBuilder(std::string architecture, FeatureShape input) : inference_(input) {
     graph_.architecture = std::move(architecture);
     graph_.input = input;
     graph_.nodes.push_back({OpKind::kInput, "input", {}, {}});
-    shapes_.push_back(input);
   }
 
   Value input() const { return 0; }
-  const FeatureShape& shape(Value x) const { return shapes_[static_cast<std::size_t>(x)]; }
+  const FeatureShape& shape(Value x) const { return inference_.shapes()[static_cast<std::size_t>(x)]; }
 
   Value conv(const std::string& name, Value x, std::int64_t out, const ConvOptions& o = {}) {
     return append({OpKind::kConv2d, name, {x},
@@ -42,7 +41,10 @@ class GraphBuilder {
     return append({OpKind::kBatchNorm, name, {x}, BatchNormAttributes{.channels = shape(x).c}});
   }
   Value relu(const std::string& name, Value x, bool functional = false) {
-    return append({OpKind::kRelu, name, {x}, ReluAttributes{functional}});
+    return relu(name, x, ReluAttributes{.functional = functional});
+  }
+  Value relu(const std::string& name, Value x, const ReluAttributes& relu) {
+    return append({OpKind::kRelu, name, {x}, relu});
   }
   Value add(const std::string& name, Value a, Value b) { return append({OpKind::kAdd, name, {a, b}, {}}); }
   Value concat(const std::string& name, std::vector<Value> parts) {
@@ -73,14 +75,13 @@ class GraphBuilder {
 
  private:
   Value append(GraphNode node) {
+    inference_.append(node);  // a wrong layer is named where it is written
     graph_.nodes.push_back(std::move(node));
-    graph_.output = graph_.size() - 1;
-    shapes_ = infer_shapes(graph_);  // a wrong layer is named where it is written
-    return graph_.output;
+    return graph_.size() - 1;
   }
 
   Graph graph_;
-  std::vector<FeatureShape> shapes_;
+  ShapeInference inference_;
 };
 
 }  // namespace hinge

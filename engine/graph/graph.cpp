@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <initializer_list>
-#include <set>
 
 namespace hinge {
 namespace {
@@ -21,6 +21,18 @@ bool has_at_most(std::int64_t limit, std::initializer_list<std::int64_t> extents
   return limit >= 1;
 }
 
+void check_size(const FeatureShape& shape, std::string_view name) {
+  require(has_at_most(kMaxElements, {shape.h, shape.w, shape.c}), "graph: '{}' makes {}x{}x{}: more than {} elements",
+          name, shape.h, shape.w, shape.c, kMaxElements);
+}
+
+void check_input(const FeatureShape& input) {
+  for (std::int64_t extent : {input.h, input.w, input.c}) {
+    require(extent >= 1 && extent <= kMaxExtent, "graph: the input is {}x{}x{}", input.h, input.w, input.c);
+  }
+  check_size(input, "input");
+}
+
 class ShapeRule {
  public:
   ShapeRule(const GraphNode& node, const std::vector<FeatureShape>& shapes)
@@ -32,7 +44,7 @@ class ShapeRule {
       case OpKind::kConv2d: return conv();
       case OpKind::kLinear: return linear();
       case OpKind::kBatchNorm: return batch_norm();
-      case OpKind::kRelu: return attributes<ReluAttributes>(), only_input();
+      case OpKind::kRelu: return relu();
       case OpKind::kDropout: return attributes<DropoutAttributes>(), only_input();
       case OpKind::kAdd: return add();
       case OpKind::kConcat: return concat();
@@ -114,6 +126,11 @@ class ShapeRule {
     expect(a.momentum >= 0.0f && a.momentum <= 1.0f, "momentum is {}, expected 0 to 1", a.momentum);
     return in;
   }
+  FeatureShape relu() const {
+    const float ceiling = attributes<ReluAttributes>().ceiling;
+    expect(ceiling >= 0.0f && std::isfinite(ceiling), "ceiling is {}, expected 0 (none) or a number above", ceiling);
+    return only_input();
+  }
   FeatureShape add() const {
     expect(node_.inputs.size() == 2, "{} inputs, expected 2", node_.inputs.size());
     const FeatureShape a = input(0), b = input(1);
@@ -190,38 +207,35 @@ int Graph::find(std::string_view name) const {
   fail("graph: no node is called '{}'", name);
 }
 
+const FeatureShape& ShapeInference::append(const GraphNode& node) {
+  check_input(shapes_[0]);
+  const int index = static_cast<int>(shapes_.size());
+  require(!node.name.empty() && !names_.contains(node.name),
+          "graph: the name '{}' of node {} is empty or used twice", node.name, index);
+  for (int input : node.inputs) {
+    require(input >= 0 && input < index, "graph: '{}' (node {}) reads node {}, expected an earlier one", node.name,
+            index, input);
+  }
+  const FeatureShape shape = ShapeRule(node, shapes_).infer();
+  check_size(shape, node.name);
+  names_.insert(node.name);
+  shapes_.push_back(shape);
+  return shapes_.back();
+}
+
 std::vector<FeatureShape> infer_shapes(const Graph& graph) {
   require(!graph.nodes.empty() && graph.nodes[0].kind == OpKind::kInput,
           "graph: the first node must be the input");
   for (int output : graph.outputs()) {
     require(output >= 0 && output < graph.size(), "graph: output {} of {} nodes", output, graph.size());
   }
-  for (std::int64_t extent : {graph.input.h, graph.input.w, graph.input.c}) {
-    require(extent >= 1 && extent <= kMaxExtent, "graph: the input is {}x{}x{}", graph.input.h,
-            graph.input.w, graph.input.c);
-  }
-  const auto check_size = [](const FeatureShape& shape, std::string_view name) {
-    require(has_at_most(kMaxElements, {shape.h, shape.w, shape.c}),
-            "graph: '{}' makes {}x{}x{}: more than {} elements", name, shape.h, shape.w, shape.c,
-            kMaxElements);
-  };
-  check_size(graph.input, "input");
-  std::set<std::string_view> names;
-  std::vector<FeatureShape> shapes = {graph.input};
-  names.insert(graph.nodes[0].name);
+  check_input(graph.input);
+  ShapeInference inference(graph.input);
   for (int i = 1; i < graph.size(); ++i) {
-    const GraphNode& node = graph.at(i);
-    require(!node.name.empty() && names.insert(node.name).second,
-            "graph: the name '{}' of node {} is empty or used twice", node.name, i);
-    for (int input : node.inputs) {
-      require(input >= 0 && input < i, "graph: '{}' (node {}) reads node {}, expected an earlier one",
-              node.name, i, input);
-    }
-    if (!node.weights_of.empty()) check_sharing(graph, i);
-    shapes.push_back(ShapeRule(node, shapes).infer());
-    check_size(shapes.back(), node.name);
+    if (!graph.at(i).weights_of.empty()) check_sharing(graph, i);
+    inference.append(graph.at(i));
   }
-  return shapes;
+  return inference.shapes();
 }
 
 std::vector<std::vector<int>> consumers_of(const Graph& graph) {

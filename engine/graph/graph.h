@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <unordered_set>
 #include <variant>
 #include <vector>
 
@@ -48,6 +49,7 @@ struct BatchNormAttributes {
 };
 struct ReluAttributes {
   bool functional = false;  // the reference's operation count leaves functional ReLUs out
+  float ceiling = 0.0f;     // min(max(0, x), ceiling): 6 in ReLU6; 0 is none
   bool operator==(const ReluAttributes&) const = default;
 };
 struct PoolAttributes {
@@ -101,6 +103,19 @@ struct Graph {
 // The shape behind every node. Throws Error, naming the node, where operations do not fit together: wrong number of
 // inputs, an input that is not an earlier node, channels that disagree, a duplicate or empty name.
 std::vector<FeatureShape> infer_shapes(const Graph& graph);
+
+// The same rules, one node at a time: for who writes a graph and wants a wrong layer named where it is written.
+class ShapeInference {
+ public:
+  explicit ShapeInference(const FeatureShape& input) : shapes_{input}, names_{"input"} {}
+  // The shape behind `node`, which becomes the next node. After an Error everything is as before.
+  const FeatureShape& append(const GraphNode& node);
+  const std::vector<FeatureShape>& shapes() const { return shapes_; }
+
+ private:
+  std::vector<FeatureShape> shapes_;
+  std::unordered_set<std::string> names_;
+};
 
 // Indices of the nodes that read each node.
 std::vector<std::vector<int>> consumers_of(const Graph& graph);

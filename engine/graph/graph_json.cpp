@@ -42,6 +42,7 @@ void write_attributes(const Attributes& attributes, OrderedJson& out) {
     out["channels"] = norm->channels, out["epsilon"] = norm->epsilon, out["momentum"] = norm->momentum;
   } else if (const auto* relu = std::get_if<ReluAttributes>(&attributes)) {
     out["functional"] = relu->functional;
+    if (relu->ceiling != 0.0f) out["ceiling"] = relu->ceiling;  // absent in files of before it existed
   } else if (const auto* pool = std::get_if<PoolAttributes>(&attributes)) {
     out["window"] = pool->window, out["stride"] = pool->stride, out["padding"] = pool->padding;
   } else if (const auto* shortcut = std::get_if<ShortcutAttributes>(&attributes)) {
@@ -78,7 +79,9 @@ Attributes read_attributes(OpKind kind, const Json& in, const std::string& where
       return BatchNormAttributes{.channels = read<std::int64_t>(in, "channels", where),
                                  .epsilon = read<float>(in, "epsilon", where),
                                  .momentum = read<float>(in, "momentum", where)};
-    case OpKind::kRelu: return ReluAttributes{read<bool>(in, "functional", where)};
+    case OpKind::kRelu:
+      return ReluAttributes{.functional = read<bool>(in, "functional", where),
+                            .ceiling = in.contains("ceiling") ? read<float>(in, "ceiling", where) : 0.0f};
     case OpKind::kMaxPool:
     case OpKind::kAveragePool:
       return PoolAttributes{.window = read<int>(in, "window", where),

@@ -69,7 +69,11 @@ void Network::plan_steps() {
         const int other = inputs[0] == i ? inputs[1] : inputs[0];
         if (other < i) step.residual = other, fold(next);  // the residual exists when the BatchNorm runs
       }
-      if (const int next = only_consumer(step.node); is(next, OpKind::kRelu)) step.relu = true, fold(next);
+      // BatchNorm's pass has no ceiling: a ReLU with one runs by itself.
+      const auto is_plain_relu = [&](int node) {
+        return is(node, OpKind::kRelu) && std::get<ReluAttributes>(graph_.at(node).attributes).ceiling == 0.0f;
+      };
+      if (const int next = only_consumer(step.node); is_plain_relu(next)) step.relu = true, fold(next);
     }
     steps_.push_back(std::move(step));
   }
@@ -119,7 +123,10 @@ Tensor Network::run(const Step& step, const std::vector<Tensor>& values,
                          .relu = step.relu},
                         stream);
     }
-    case OpKind::kRelu: return relu(input(0), stream);
+    case OpKind::kRelu: {
+      const float ceiling = std::get<ReluAttributes>(node.attributes).ceiling;
+      return ceiling > 0.0f ? capped_relu(input(0), ceiling, stream) : relu(input(0), stream);
+    }
     case OpKind::kAdd: return add(input(0), input(1), stream);
     case OpKind::kConcat: {
       std::vector<Tensor> parts;

@@ -16,6 +16,18 @@ Tensor relu(const Tensor& x, const Stream& stream) {
   });
 }
 
+Tensor capped_relu(const Tensor& x, float ceiling, const Stream& stream) {
+  require(ceiling > 0.0f, "capped relu: ceiling {}, expected above 0", ceiling);
+  Tensor y = Tensor::empty(x.shape(), x.dtype(), stream.device());
+  kernels::dispatch<kernels::CappedReluForward>(stream, x.size(), ceiling, x.data(), y.mutable_data());
+
+  return record("capped_relu", {x}, y, [y, ceiling](const Tensor& dy, const Stream& on) -> Gradients {
+    Tensor dx = Tensor::empty(y.shape(), y.dtype(), on.device());
+    kernels::dispatch<kernels::CappedReluBackward>(on, y.size(), ceiling, dy.data(), y.data(), dx.mutable_data());
+    return {dx};
+  });
+}
+
 Tensor add(const Tensor& a, const Tensor& b, const Stream& stream) {
   require(a.shape() == b.shape(), "add: shapes differ, a is {}, b is {}", a.shape(), b.shape());
   Tensor c = Tensor::empty(a.shape(), a.dtype(), stream.device());

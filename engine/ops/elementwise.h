@@ -1,4 +1,4 @@
-// ReLU, addition, dropout.
+// ReLU, with and without a ceiling, addition, dropout.
 #pragma once
 
 #include "engine/autograd/node.h"
@@ -7,6 +7,9 @@ namespace hinge {
 
 // y = max(0, x), elementwise.   dx = dy where y > 0
 Tensor relu(const Tensor& x, const Stream& stream);
+
+// y = min(max(0, x), ceiling), elementwise, ceiling > 0.   dx = dy where 0 < y < ceiling
+Tensor capped_relu(const Tensor& x, float ceiling, const Stream& stream);
 
 // y = a + b, equal shapes.
 Tensor add(const Tensor& a, const Tensor& b, const Stream& stream);

@@ -26,6 +26,18 @@ void relu_backward(std::int64_t size, const float* dy, const float* y, float* dx
     dx[i] = y[i] > 0.0f ? d : 0.0f;
   });
 }
+void capped_relu_forward(std::int64_t size, float ceiling, const float* x, float* y) {
+  each(size, [=](std::int64_t i) {
+    const float value = x[i] <= 0.0f ? 0.0f : x[i];
+    y[i] = value >= ceiling ? ceiling : value;
+  });
+}
+void capped_relu_backward(std::int64_t size, float ceiling, const float* dy, const float* y, float* dx) {
+  each(size, [=](std::int64_t i) {
+    const float d = dy[i];
+    dx[i] = (y[i] > 0.0f) & (y[i] < ceiling) ? d : 0.0f;
+  });
+}
 void add(std::int64_t size, const float* a, const float* b, float* c) {
   each(size, [=](std::int64_t i) { c[i] = a[i] + b[i]; });
 }
@@ -67,6 +79,8 @@ void dropout(const DropoutShape& s, const float* x, float* y) {
 
 const bool registered = register_kernel<ReluForward>(Backend::kCpu, &relu_forward) &&
                         register_kernel<ReluBackward>(Backend::kCpu, &relu_backward) &&
+                        register_kernel<CappedReluForward>(Backend::kCpu, &capped_relu_forward) &&
+                        register_kernel<CappedReluBackward>(Backend::kCpu, &capped_relu_backward) &&
                         register_kernel<Add>(Backend::kCpu, &add) &&
                         register_kernel<Scale>(Backend::kCpu, &scale) &&
                         register_kernel<BiasAdd>(Backend::kCpu, &bias_add) &&

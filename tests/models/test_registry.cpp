@@ -1,6 +1,7 @@
 #include "models/registry.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "engine/core/error.h"
 #include "tests/support/catch.h"
@@ -28,10 +29,36 @@ TEST_CASE("every registered name builds, and a name is registered once") {
   CHECK(std::is_sorted(names.begin(), names.end()));
   for (const std::string& name : names) {
     INFO(name);
+    const models::Model& model = models::find(name);
     const Graph graph = models::build(name, {});
     CHECK(graph.architecture == name);
-    CHECK(infer_shapes(graph)[static_cast<std::size_t>(graph.output)] == FeatureShape{1, 1, 10});
+    CHECK(graph.input == model.input);
+    CHECK(infer_shapes(graph)[static_cast<std::size_t>(graph.output)] == FeatureShape{1, 1, model.classes});
   }
-  CHECK_FALSE(
-      models::register_model("resnet20", [](const models::ModelOptions&) { return Graph(); }));
+  const auto nothing = [](const models::ModelSettings&) { return Graph(); };
+  CHECK_FALSE(models::register_model("resnet20", {.build = nothing}));
+  CHECK(models::build("resnet20", {}).size() > 1);
+}
+
+TEST_CASE("an option that a family doesn't have is a usage error that names both") {
+  CHECK_THROWS_AS(models::build("vgg16", {.shortcut = "C"}), UsageError);
+  CHECK_THROWS_WITH(models::build("vgg16", {.shortcut = "C"}), contains("vgg16") && contains("'C'"));
+  CHECK_THROWS_AS(models::build("resnet20", {.dropout = 0.1f}), UsageError);
+  CHECK_THROWS_WITH(models::build("resnet20", {.dropout = 0.1f}), contains("resnet20") && contains("dropout"));
+  for (const float rate : {-0.1f, 1.0f, std::numeric_limits<float>::quiet_NaN()}) {
+    CHECK_THROWS_AS(models::build("wrn-16-10", {.dropout = rate}), UsageError);
+  }
+  const auto dropouts = [](const Graph& graph) {
+    return std::ranges::count_if(graph.nodes, [](const GraphNode& node) { return node.kind == OpKind::kDropout; });
+  };
+  CHECK(dropouts(models::build("wrn-16-10", {})) == 0);
+  CHECK(dropouts(models::build("wrn-16-10", {.dropout = 0.3f})) == 6);
+  CHECK(dropouts(models::build("mobilenet_v2", {})) == 1);
+}
+
+TEST_CASE("a picture that a network can't take is a usage error with the size and the layer") {
+  CHECK_THROWS_AS(models::build("vgg16", {.input = {16, 16, 3}}), UsageError);
+  CHECK_THROWS_WITH(models::build("vgg16", {.input = {16, 16, 3}}),
+                    contains("vgg16") && contains("16x16x3") && contains("features.43"));
+  CHECK_THROWS_WITH(models::build("resnet18", {.input = {64, 96, 3}}), contains("avgpool") && contains("square"));
 }

@@ -103,6 +103,12 @@ Array relu(const Array& x) {
   return y;
 }
 
+Array capped_relu(const Array& x, double ceiling) {
+  Array y = x;
+  for (double& value : y.data) value = value > 0.0 ? std::min(value, ceiling) : 0.0;
+  return y;
+}
+
 Array add(const Array& a, const Array& b) {
   Array c = a;
   for (std::int64_t i = 0; i < c.size(); ++i) c[i] += b[i];

@@ -45,6 +45,7 @@ struct Conv {
 Array conv2d(const Array& x, const Array& w, const Array& b, const Conv& conv);
 Array linear(const Array& x, const Array& w, const Array& b);
 Array relu(const Array& x);
+Array capped_relu(const Array& x, double ceiling);
 Array add(const Array& a, const Array& b);
 Array concat(const std::vector<Array>& parts);
 

@@ -2,6 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/io/safetensors.h"
+#include "engine/graph/cost.h"
 #include "engine/nn/model_file.h"
 #include "tests/support/catch.h"
 #include "tests/support/tiny.h"
@@ -107,6 +108,51 @@ TEST_CASE("info gives the counts of the table of networks") {
   CHECK(operations({"--model", "resnet20", "--shortcut", "C"}) == std::pair(272490l, 41403008l));
   CHECK(operations({"--model", "resnet20", "--shortcut", "A-stride"}).first == 269722);
   CHECK(operations({"--model", "resnet56", "--shortcut", "A-stride"}).first == 853018);
+}
+
+TEST_CASE("info builds every network, for the classes and the picture asked for") {
+  const auto info = [](const std::vector<std::string>& more) {
+    std::vector<std::string> arguments = {"info", "--json", "-", "--model"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const Outcome outcome = run_hinge(arguments);
+    INFO(outcome.output);
+    REQUIRE(outcome.code == 0);
+    return nlohmann::json::parse(outcome.output.substr(outcome.output.find("{\n")));
+  };
+  for (const std::string& name : models::names()) {
+    const auto json = info({name});
+    CHECK(json["architecture"] == name);
+    CHECK(json["parameters"] == cost_of(models::build(name, {})).parameters);
+  }
+  const auto small = info({"resnet50", "--classes", "10", "--input", "64x64x1"});
+  CHECK(small["input"] == nlohmann::json({64, 64, 1}));
+  CHECK(small["parameters"] == 25'557'032 - 990 * 2049 - 2 * 64 * 49);
+  CHECK(info({"wrn-16-10", "--classes", "100", "--input", "64x64"})["input"] == nlohmann::json({64, 64, 3}));
+  for (const char* input : {"224", "224x", "x224x3", "0x224x3", "224x224x3x1", "224x-1x3", "ax224", "64x96x3"}) {
+    check_refused({"info", "--model", "resnet18", "--input", input}, 2, {"expected"});
+  }
+  check_refused({"info", "--model", "vgg16", "--input", "16x16x3"}, 2, {"vgg16", "16x16x3"});
+  check_refused({"info", "--model", "vgg16", "--classes", "1"}, 2, {"1 classes"});
+}
+
+TEST_CASE("a state dict from elsewhere takes the picture's size from the data, its classes and shortcut from its shapes") {
+  const Bench b;
+  Network network(models::build("resnet8", {.input = {16, 16, 3}, .shortcut = "C"}));
+  initialise(network, 1);
+  io::TensorFile file;
+  for (const auto& [name, tensor] : network.values()) {
+    const std::string theirs = name.starts_with("linear.") ? "fc." + name.substr(7) : name;
+    file.tensors.emplace("module." + theirs, tensor.shape().rank() == 4 ? filters_to_file_layout(tensor) : tensor);
+  }
+  io::write_safetensors(b.at("theirs.safetensors"), file);
+  const Outcome outcome = run_hinge({"eval", "--weights", b.at("theirs.safetensors"), "--model", "resnet8", "--data", "cifar10", "--data-dir", b.data});
+  INFO(outcome.output);
+  CHECK(outcome.code == 0);
+  check_refused({"eval", "--weights", b.at("theirs.safetensors"), "--data", "cifar10", "--data-dir", b.data}, 2, {"--model resnet8 --shortcut C"});
+  check_refused({"info", "--weights", b.at("theirs.safetensors"), "--model", "resnet14"}, 1, {"matched: ", "they fit --model resnet8 --shortcut C"});
+  // A file of ours says which pictures it takes, and is held to it.
+  write_network(b.at("ours.safetensors"), network);
+  check_refused({"eval", "--weights", b.at("ours.safetensors"), "--data", "cifar10", "--data-dir", b.data}, 2, {"takes 16x16x3", "32x32x3"});
 }
 
 TEST_CASE("the pretrained networks give their author's errors and logits") {

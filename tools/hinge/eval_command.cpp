@@ -22,7 +22,7 @@ void evaluate_file(Options& options) {
   options.data.held_out = 0;
   LoadedModel model = load_model(options.weights);
   const LoadedData loaded = load_data(options.data, model.normalization);
-  check_fit(model.network, loaded.dataset);
+  check_fit(model, loaded.dataset);
   const data::ImageSet& test = loaded.dataset.test;
 
   Tensor logits;

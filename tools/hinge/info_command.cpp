@@ -1,4 +1,7 @@
 // hinge info: what a network costs, layer by layer.
+#include <charconv>
+#include <sstream>
+
 #include "engine/io/json.h"
 #include "models/registry.h"
 #include "tools/hinge/commands.h"
@@ -9,14 +12,40 @@ namespace {
 
 struct Options {
   WeightsOptions weights;
-  std::int64_t classes = 10;
-  std::string json;
+  std::int64_t classes = 0;  // 0: the model's own
+  std::string input, json;
 };
 
+// "224x224x3" or "64x64"
+FeatureShape parse_input(const std::string& text) {
+  std::vector<std::int64_t> extents;
+  std::istringstream in(text);
+  for (std::string part; std::getline(in, part, 'x');) {
+    std::int64_t value = 0;
+    const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), value);
+    if (error != std::errc() || end != part.data() + part.size() || value < 1) extents.clear(), in.setstate(std::ios::failbit);
+    extents.push_back(value);
+  }
+  if (extents.size() == 2) extents.push_back(3);
+  if (extents.size() != 3 || text.ends_with('x')) fail_usage("--input is '{}', expected HEIGHTxWIDTHxCHANNELS, e.g. 224x224x3", text);
+  return {extents[0], extents[1], extents[2]};
+}
+
 Graph graph_of(const Options& options) {
-  if (!options.weights.weights.empty()) return load_model(options.weights).network.graph();
+  const FeatureShape input = options.input.empty() ? FeatureShape{} : parse_input(options.input);
+  if (!options.weights.weights.empty()) {
+    if (options.classes != 0) fail_usage("--classes goes with a network built by name; --weights has its own");
+    LoadedModel model = load_model(options.weights);
+    const FeatureShape own = model.network.graph().input;
+    if (options.input.empty() || input == own) return model.network.graph();
+    if (input.c != own.c) fail_usage("--input has {} channels, the weights take {}", input.c, own.c);
+    return for_pictures(model.network, input.h, input.w).graph();
+  }
   if (options.weights.model.empty()) fail_usage("--model or --weights is missing: which network?");
-  return models::build(options.weights.model, {.classes = options.classes, .shortcut = options.weights.shortcut});
+  models::ModelOptions build = options.weights.model_options();
+  build.input = input;
+  if (options.classes != 0) build.classes = options.classes;
+  return models::build(options.weights.model, build);
 }
 
 void describe(const Options& options) {
@@ -58,10 +87,13 @@ Action declare_info(CLI::App& app) {
   auto options = std::make_shared<Options>();
   Flags flags(app);
   options->weights.declare(flags);
-  flags.option("--classes", options->classes, "Classes, where the network is built by name");
+  flags.option("--classes", options->classes, "Classes of a network built by name (0: its own, 10 or 1000)");
+  flags.option("--input", options->input, "Picture, HEIGHTxWIDTHxCHANNELS (default: the network's own)");
   flags.group("Output");
   flags.option("--json", options->json, "Write the result as JSON to a file, or to standard output with -");
-  app.footer("Examples:\n  hinge info --model resnet56 --shortcut A-pool\n  hinge info --weights RUN/model.safetensors --json -");
+  app.footer(fmt::format("Networks: {}\n", fmt::join(models::names(), ", ")) +
+             "Examples:\n  hinge info --model resnet56 --shortcut A-pool\n  hinge info --model resnet50 --input 160x160x3\n"
+             "  hinge info --weights RUN/model.safetensors --json -");
   return [options] { describe(*options); };
 }
 

@@ -3,32 +3,31 @@
 #include <omp.h>
 
 #include "engine/io/json.h"
-#include "models/registry.h"
+#include "models/state_dict.h"
 
 namespace hinge::cli {
 namespace {
 
 constexpr const char* kNormalizationKey = "hinge.normalization";
 
-// What the file's own entries say it is, for files of ours and of others that name their architecture.
-std::optional<Graph> graph_of(const WeightsOptions& options, const ModelFile& file) {
-  if (file.graph) return std::nullopt;
+// Which model a file is of that doesn't hold its graph: --model, or the file's own entry.
+Network network_of(const WeightsOptions& options, const ModelFile& file) {
   const auto entry = [&](const char* key) {
     const auto found = file.metadata.find(key);
     return found == file.metadata.end() ? std::string() : found->second;
   };
   const std::string model = options.model.empty() ? entry("architecture") : options.model;
-  if (model.empty()) return std::nullopt;
-  const std::string shortcut = options.shortcut.empty() ? entry("shortcut") : options.shortcut;
-  models::ModelOptions build{.shortcut = shortcut};
-  // The file knows the classes and the channels of a picture better than any default.
-  if (const auto linear = file.tensors.find("linear.weight"); linear != file.tensors.end() && linear->second.shape().rank() == 2) {
-    build.classes = linear->second.dim(0);
+  if (model.empty()) {
+    std::vector<std::string> fitting = models::models_that_fit(file);
+    const char* how = "it fits";
+    if (fitting.empty()) fitting = models::models_of_same_shapes(file), how = "its names are none we know; by shapes it fits";
+    fail_usage("{}: the file doesn't describe its network; say which it is with --model (and --shortcut){}", options.weights,
+               fitting.empty() ? std::string("; it fits none of the known ones")
+                               : fmt::format("; {} {}", how, fmt::join(fitting, " or ")));
   }
-  if (const auto stem = file.tensors.find("conv1.weight"); stem != file.tensors.end() && stem->second.shape().rank() == 4) {
-    build.input.c = stem->second.dim(1);
-  }
-  return models::build(model, build);
+  models::ModelOptions build = options.model_options();
+  if (build.shortcut.empty()) build.shortcut = entry("shortcut");
+  return models::network_from_state_dict(file, model, build, options.weights);
 }
 
 std::optional<data::Normalization> normalization_of(const ModelFile& file, const std::string& name) {
@@ -59,8 +58,15 @@ void DataOptions::declare(Flags& flags, bool training) {
 void WeightsOptions::declare(Flags& flags) {
   flags.group("Network");
   flags.option("--weights", weights, "safetensors file with PyTorch's names");
-  flags.option("--model", model, "Network, where the file doesn't describe itself, e.g. resnet20");
+  flags.option("--model", model, "Network, where the file doesn't describe itself, e.g. resnet20; 'hinge info --help' lists them");
   flags.option("--shortcut", shortcut, "A-pool, A-stride or C, for the CIFAR ResNets");
+  flags.option("--dropout", dropout, "Dropout rate of a network built by name (below 0: its own), for Wide ResNet and MobileNetV2");
+}
+
+models::ModelOptions WeightsOptions::model_options() const {
+  models::ModelOptions result{.shortcut = shortcut};
+  if (dropout >= 0.0) result.dropout = static_cast<float>(dropout);
+  return result;
 }
 
 void TrainingOptions::declare(Flags& flags) {
@@ -141,8 +147,9 @@ LoadedData load_data(const DataOptions& options, const std::optional<data::Norma
 LoadedModel load_model(const WeightsOptions& options) {
   if (options.weights.empty()) fail_usage("--weights is missing: which network?");
   const ModelFile file = read_model_file(options.weights);
-  return {network_from(file, graph_of(options, file), options.weights),
-          normalization_of(file, options.weights)};
+  return {.network = file.graph ? network_from(file, {}, options.weights) : network_of(options, file),
+          .normalization = normalization_of(file, options.weights),
+          .picture_known = file.graph.has_value()};
 }
 
 Metadata normalization_metadata(const data::Normalization& normalization) {
@@ -159,6 +166,29 @@ void check_fit(const Network& network, const data::Dataset& dataset) {
   if (output.size() != dataset.classes) {
     fail_usage("the network tells {} classes apart, {} has {}", output.size(), dataset.name, dataset.classes);
   }
+}
+
+void check_fit(LoadedModel& model, const data::Dataset& dataset) {
+  const FeatureShape& input = model.network.graph().input;
+  const data::ImageSet& images = dataset.train;
+  if (!model.picture_known && (input.h != images.height || input.w != images.width)) {
+    try {
+      model.network = for_pictures(model.network, images.height, images.width);
+    } catch (const Error& error) {
+      fail_usage("{} can't take the {}x{} pictures of {}: {}", model.network.graph().architecture, images.height,
+                 images.width, dataset.name, error.what());
+    }
+  }
+  check_fit(std::as_const(model.network), dataset);
+}
+
+Network for_pictures(const Network& network, std::int64_t height, std::int64_t width) {
+  Graph graph = network.graph();
+  graph.input.h = height;
+  graph.input.w = width;
+  Network result(std::move(graph));
+  result.set_values(network.values());
+  return result;
 }
 
 void set_threads(int threads) {

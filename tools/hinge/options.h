@@ -11,6 +11,7 @@
 #include "engine/ops/loss.h"
 #include "engine/optim/schedule.h"
 #include "engine/optim/sgd.h"
+#include "models/registry.h"
 #include "tools/hinge/flags.h"
 
 namespace hinge::cli {
@@ -27,7 +28,10 @@ struct DataOptions {
 
 struct WeightsOptions {
   std::string weights, model, shortcut;
+  double dropout = -1.0;  // below 0: the model's own
   void declare(Flags& flags);
+  // For models::build; picture and classes are left open.
+  models::ModelOptions model_options() const;
 };
 
 struct TrainingOptions {
@@ -70,12 +74,17 @@ LoadedData load_data(const DataOptions& options, const std::optional<data::Norma
 struct LoadedModel {
   Network network;
   std::optional<data::Normalization> normalization;  // stored by us in the file
+  bool picture_known = true;  // the file says how large its pictures are; a state dict of PyTorch doesn't
 };
 LoadedModel load_model(const WeightsOptions& options);
 Metadata normalization_metadata(const data::Normalization& normalization);
 
 // Throws UsageError unless `set` and the network agree on picture and classes.
 void check_fit(const Network& network, const data::Dataset& dataset);
+// The same, and where the file leaves the picture's size open the network is laid out for the data's.
+void check_fit(LoadedModel& model, const data::Dataset& dataset);
+// The same weights for pictures of another size. Throws Error where the graph depends on the size.
+Network for_pictures(const Network& network, std::int64_t height, std::int64_t width);
 
 void set_threads(int threads);
 

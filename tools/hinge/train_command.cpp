@@ -39,18 +39,18 @@ void train(const std::shared_ptr<Options>& shared, CLI::App& app, Flags& flags) 
   const LoadedData loaded = load_data(options.data, given ? given->normalization : std::nullopt);
   const data::Dataset& set = loaded.dataset;
 
-  Network network = given ? std::move(given->network)
-                          : Network(models::build(options.weights.model,
-                                                  {.classes = set.classes,
-                                                   .input = {set.train.height, set.train.width, set.train.channels},
-                                                   .shortcut = options.weights.shortcut}));
+  if (given) check_fit(*given, set);
+  models::ModelOptions build = options.weights.model_options();
+  build.classes = set.classes;
+  build.input = {set.train.height, set.train.width, set.train.channels};
+  Network network = given ? std::move(given->network) : Network(models::build(options.weights.model, build));
   check_fit(network, set);
   if (!finetuning) initialise(network, options.run.seed);
   if (!options.teacher.empty()) {
     WeightsOptions of_teacher = options.weights;
     of_teacher.weights = options.teacher;
     teacher = load_model(of_teacher);
-    check_fit(teacher->network, set);
+    check_fit(*teacher, set);
   }
 
   const std::optional<io::Checkpoint> checkpoint = checkpoint_of(run, set);

@@ -13,6 +13,7 @@ TEST_CASE("costs are counted by hand for every kind of layer") {
   x = g.batch_norm("norm", x);
   x = g.relu("relu", x);
   x = g.relu("functional", x, true);
+  x = g.relu("capped", x, {.ceiling = 6.0f});
   x = g.conv("grouped", x, 32, {.kernel = 3, .stride = 2, .groups = 4});
   x = g.max_pool("pool", x, {});
   x = g.flatten("flat", x);
@@ -30,6 +31,7 @@ TEST_CASE("costs are counted by hand for every kind of layer") {
   expect("norm", {32, 0, 2 * 16 * 64});
   expect("relu", {0, 0, 16 * 64});
   expect("functional", {0, 0, 0});
+  expect("capped", {0, 0, 16 * 64});
   expect("grouped", {9 * 4 * 32, 9 * 4 * 32 * 16, 9 * 4 * 32 * 16});
   expect("pool", {0, 0, 0});
   expect("flat", {0, 0, 0});

@@ -1,6 +1,7 @@
 #include "engine/graph/graph.h"
 
 #include <functional>
+#include <limits>
 
 #include "engine/graph/builder.h"
 #include "engine/graph/cost.h"
@@ -112,10 +113,30 @@ TEST_CASE("a graph changed by hand into nonsense is refused") {
   refused([](Graph& x) { x.at(1).inputs = {}; });
   refused([](Graph& x) { x.at(1).attributes = ReluAttributes{}; });
   refused([](Graph& x) { x.at(1).attributes = {}; });
+  refused([](Graph& x) { x.at(2) = {OpKind::kRelu, "relu", {1}, ReluAttributes{.ceiling = -6.0f}}; });
+  refused([](Graph& x) {
+    x.at(2) = {OpKind::kRelu, "relu", {1}, ReluAttributes{.ceiling = std::numeric_limits<float>::quiet_NaN()}};
+  });
   refused([](Graph& x) { x.at(1).kind = OpKind::kInput; });
   refused([](Graph& x) { std::get<ConvAttributes>(x.at(1).attributes).out = 5; });
   refused([](Graph& x) { std::get<BatchNormAttributes>(x.at(2).attributes).epsilon = 0.0f; });
   refused([](Graph& x) { std::get<BatchNormAttributes>(x.at(2).attributes).momentum = 1.5f; });
+}
+
+TEST_CASE("after a layer that was refused the builder goes on as if it had not been tried") {
+  GraphBuilder g("test", {8, 8, 6});
+  const int conv = g.conv("conv", 0, 4);
+  CHECK_THROWS_AS(g.batch_norm("conv", conv), Error);
+  CHECK_THROWS_AS(g.max_pool("pool", conv, {.window = 9}), Error);
+  CHECK(g.shape(g.max_pool("pool", conv, {})) == FeatureShape{4, 4, 4});
+}
+
+TEST_CASE("building takes time in proportion to the nodes: 20,000 of them are no wait") {
+  GraphBuilder g("long", {1, 1, 1});
+  int x = 0;
+  for (int i = 0; i < 20'000; ++i) x = g.relu("relu" + std::to_string(i), x);
+  // Inferring all shapes at each node would visit 2e8 of them, some ten seconds.
+  CHECK(std::move(g).finish(x).size() == 20'001);
 }
 
 TEST_CASE("extents whose products leave 64 bits are refused, not wrapped around") {

@@ -20,7 +20,7 @@ Graph graph_of_everything() {
   x = g.conv("depthwise", x, 8, {.kernel = 3, .groups = 8});
   x = g.batch_norm("norm", x);
   const int relu = g.relu("relu", x, true);
-  x = g.add("add", relu, x);
+  x = g.relu("capped", g.add("add", relu, x), {.ceiling = 6.0f});
   x = g.concat("concat", {x, relu});
   x = g.dropout("dropout", x, 0.3f);
   x = g.max_pool("max", x, {.window = 3, .stride = 1, .padding = 1});
@@ -48,6 +48,11 @@ TEST_CASE("a graph comes back from its JSON text equal, whatever it holds") {
   Graph cut = graph;  // an output that is not the last node
   cut.output = cut.find("add");
   CHECK(graph_from_json(json_of(cut)) == cut);
+}
+
+TEST_CASE("a ReLU without a ceiling is written as before there were any, and read from such a file") {
+  Json json = json_of(graph_of_everything());
+  for (const Json& node : json["nodes"]) CHECK(node.contains("ceiling") == (node["name"] == "capped"));
 }
 
 TEST_CASE("JSON that is no graph is refused with an Error, whatever is wrong with it") {
@@ -186,6 +191,9 @@ TEST_CASE("JSON that is no graph is refused with an Error, whatever is wrong wit
       {"pool padding too large", [&](Json& j) { at(j, "max")["padding"] = 2; },
        "padding 2 of a window of 3"},
       {"shortcut negative", [&](Json& j) { at(j, "shortcut")["before"] = -3; }, "out of range"},
+      {"ceiling a text", [&](Json& j) { at(j, "capped")["ceiling"] = "6"; }, "expected a number"},
+      {"ceiling negative", [&](Json& j) { at(j, "capped")["ceiling"] = -6; }, "ceiling is -6"},
+      {"ceiling infinite", [&](Json& j) { at(j, "capped")["ceiling"] = infinite; }, "ceiling is inf"},
       {"functional missing", [&](Json& j) { at(j, "relu").erase("functional"); },
        "'functional' is missing"},
       {"linear of other features", [&](Json& j) { at(j, "linear")["in"] = 25; },

@@ -62,6 +62,48 @@ TEST_CASE("relu lets NaN through, stops at zero of either sign, and gives no gra
   CHECK(dx.data()[3] == 1.0f);
 }
 
+TEST_CASE("a capped relu and its gradient are exact for any number of elements") {
+  for (const std::int64_t size : kCountsThatHurt) {
+    for (const float ceiling : {0.25f, 6.0f}) {
+      INFO(size << " elements, ceiling " << ceiling);
+      // In (-1.9, 1.9) ceilings: a quarter of the elements lies between the kinks, none on one.
+      Tensor stretched = distinct_tensor({size});
+      for (std::int64_t i = 0; i < size; ++i) stretched.mutable_data()[i] *= 3.8f * ceiling;
+      const Tensor x = make_leaf(stretched);
+      const Tensor y = capped_relu(x, ceiling, {});
+      const double top = static_cast<double>(ceiling);
+      const Array want = reference::capped_relu(Array(x), top);
+      CHECK(mismatch(y, want, want, 0.0) == "");
+      const Tensor weights = random_tensor({size}, 2);
+      const Tensor dx = gradients(weighted_sum(y, weights), std::vector{x}, {})[0];
+      Array masked(x.shape());
+      for (std::int64_t i = 0; i < size; ++i) {
+        const float value = x.data()[i];
+        masked[i] = value > 0.0f && value < ceiling ? static_cast<double>(weights.data()[i]) : 0.0;
+      }
+      CHECK(mismatch(dx, masked, masked, 0.0) == "");
+      if (size > 1000) continue;
+      const Function f = [top](const std::vector<Array>& v) { return reference::capped_relu(v[0], top); };
+      CHECK(mismatch(dx, probe(f, {Array(x)}, Array(weights), 0)) == "");
+    }
+  }
+}
+
+TEST_CASE("a capped relu lets NaN through, stops at its ceiling, and gives no gradient at either kink") {
+  const float nan = std::numeric_limits<float>::quiet_NaN(), infinity = std::numeric_limits<float>::infinity();
+  const Tensor x = make_leaf(Tensor::from({7}, {nan, 0.0f, -0.0f, infinity, -infinity, 6.0f, 5.9999995f}));
+  const Tensor y = capped_relu(x, 6.0f, {});
+  CHECK(std::isnan(y.data()[0]));
+  const std::vector<float> want = {0.0f, 0.0f, 6.0f, 0.0f, 6.0f, 5.9999995f};
+  for (std::int64_t i = 1; i < 7; ++i) CHECK(y.data()[i] == want[static_cast<std::size_t>(i - 1)]);
+  const Tensor dx = gradients(weighted_sum(y, Tensor::full({7}, 1.0f)), std::vector{x}, {})[0];
+  for (std::int64_t i = 1; i < 6; ++i) CHECK(dx.data()[i] == 0.0f);
+  CHECK(dx.data()[6] == 1.0f);
+  for (const float ceiling : {0.0f, -1.0f, nan}) {
+    CHECK_THROWS_WITH(capped_relu(x, ceiling, {}), contains("capped relu") && contains("above 0"));
+  }
+}
+
 TEST_CASE("add rounds once and hands its gradient on unchanged to both inputs") {
   for (const std::int64_t size : kCountsThatHurt) {
     INFO(size << " elements");
