@@ -4,6 +4,7 @@
 // both places.
 #pragma once
 
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <type_traits>
@@ -85,7 +86,7 @@ inline unsigned lane() {
 
 template <class T>
 T shuffle(unsigned mask, T value, unsigned source, Place place) {
-  static_assert(std::is_trivially_copyable_v<T> && sizeof(T) <= sizeof(std::uint64_t));
+  static_assert(std::is_arithmetic_v<T>, "CUDA shuffles numbers only");
   std::uint64_t bits = 0;
   std::memcpy(&bits, &value, sizeof(T));
   bits = warp_operation(WarpOp::kShuffle, mask, bits, source, false, place);
@@ -171,6 +172,8 @@ T __ldg(const T* address) {
 inline int __popc(unsigned x) { return __builtin_popcount(x); }
 inline int __ffs(unsigned x) { return __builtin_ffs(static_cast<int>(x)); }
 inline int __clz(int x) { return x == 0 ? 32 : __builtin_clz(static_cast<unsigned>(x)); }
+inline unsigned __float_as_uint(float x) { return std::bit_cast<unsigned>(x); }
+inline float __uint_as_float(unsigned x) { return std::bit_cast<float>(x); }
 inline float rsqrtf(float x) { return 1.0f / std::sqrt(x); }
 
 template <class A, class B>
