@@ -7,6 +7,7 @@
 #include "kernels/batch_norm.h"
 
 #include "kernels/device/channel_sums.cuh"
+#include "kernels/device/divisor.cuh"
 #include "kernels/elementwise.h"
 #include "kernels/registry.h"
 
@@ -63,18 +64,21 @@ __device__ float applied(float x, float scale, float shift, float z) {
 
 template <bool kResidual, bool kRelu>
 __global__ void __launch_bounds__(kElementThreads)
-    apply_kernel(std::int64_t size, std::int64_t c, const float* x, const float* scale, const float* shift, const float* z,
+    apply_kernel(std::int64_t size, std::int64_t c, Divisor by_c, const float* x, const float* scale, const float* shift, const float* z,
                  float* y) {
   grid_elements(
       size, c % kVectorFloats == 0 && all_vector_aligned(x, scale, shift, z, y),
       [=](std::int64_t i) {
-        const std::int64_t j = i % c;
+        const std::int64_t j = by_c.remainder(i);
         const float4 v = load_vector(x + i), a = load_vector(scale + j), b = load_vector(shift + j);
         const float4 r = kResidual ? load_vector(z + i) : make_float4(0, 0, 0, 0);
         store_vector(y + i, make_float4(applied<kRelu>(v.x, a.x, b.x, r.x), applied<kRelu>(v.y, a.y, b.y, r.y),
                                         applied<kRelu>(v.z, a.z, b.z, r.z), applied<kRelu>(v.w, a.w, b.w, r.w)));
       },
-      [=](std::int64_t i) { y[i] = applied<kRelu>(x[i], scale[i % c], shift[i % c], kResidual ? z[i] : 0.0f); });
+      [=](std::int64_t i) {
+        const std::int64_t j = by_c.remainder(i);
+        y[i] = applied<kRelu>(x[i], scale[j], shift[j], kResidual ? z[i] : 0.0f);
+      });
 }
 
 void apply(const BatchNormShape& s, const float* x, const float* scale, const float* shift, const float* z, float* y,
@@ -83,7 +87,7 @@ void apply(const BatchNormShape& s, const float* x, const float* scale, const fl
   if (size == 0) return;
   auto* kernel = z != nullptr ? (s.relu ? &apply_kernel<true, true> : &apply_kernel<true, false>)
                               : (s.relu ? &apply_kernel<false, true> : &apply_kernel<false, false>);
-  simt::launch("batch norm", element_grid(size), stream, kernel, size, s.c, x, scale, shift, z, y);
+  simt::launch("batch norm", element_grid(size), stream, kernel, size, s.c, Divisor(s.c), x, scale, shift, z, y);
 }
 
 // y is read only where the ReLU needs it.
@@ -128,10 +132,10 @@ __global__ void __launch_bounds__(kThreads)
 
 template <bool kRelu, int kWidth>
 __global__ void __launch_bounds__(kThreads)
-    input_gradient_kernel(std::int64_t items, std::int64_t c, const float* dy, const float* x, const float* y,
+    input_gradient_kernel(std::int64_t items, std::int64_t c, Divisor by_c, const float* dy, const float* x, const float* y,
                           const float* mean, const float* constants, float* dx, float* dz) {
   for (std::int64_t item = thread_number(); item < items; item += static_cast<std::int64_t>(gridDim.x) * blockDim.x) {
-    const std::int64_t i = item * kWidth, channel = i % c;
+    const std::int64_t i = item * kWidth, channel = by_c.remainder(i);
     float d[kWidth];
     load_channels(dy + i, d);
     if constexpr (kRelu) {
@@ -168,7 +172,7 @@ void backward_with(const BatchNormShape& s, const float* dy, const float* x, con
   const bool wide = s.c % kVectorFloats == 0 && all_vector_aligned(dy, x, kRelu ? y : nullptr, mean, grad.dx, grad.dz);
   const std::int64_t items = s.rows * s.c / (wide ? kVectorFloats : 1);
   simt::launch("batch norm input gradient", {simt::blocks_for(items, kThreads, 132 * 16), kThreads}, stream,
-               wide ? &input_gradient_kernel<kRelu, kVectorFloats> : &input_gradient_kernel<kRelu, 1>, items, s.c, dy, x, y,
+               wide ? &input_gradient_kernel<kRelu, kVectorFloats> : &input_gradient_kernel<kRelu, 1>, items, s.c, Divisor(s.c), dy, x, y,
                mean, constants.data(), grad.dx, grad.dz);
 }
 

@@ -3,6 +3,7 @@
 // Bias and dropout: see elementwise.h. Bias with a ReLU behind it is the same kernel with another end.
 #include "kernels/elementwise.h"
 
+#include "kernels/device/divisor.cuh"
 #include "kernels/device/vector.cuh"
 #include "kernels/philox.h"
 #include "kernels/registry.h"
@@ -67,21 +68,21 @@ void scale(std::int64_t size, float factor, const float* x, float* y, simt::Nati
 
 template <bool kRelu>
 __global__ void __launch_bounds__(kElementThreads)
-    bias_kernel(std::int64_t size, std::int64_t c, const float* x, const float* bias, float* y) {
+    bias_kernel(std::int64_t size, std::int64_t c, Divisor by_c, const float* x, const float* bias, float* y) {
   const auto end = [](float value) { return kRelu ? ReluValue()(value) : value; };
   // A vector of four channels never crosses a row if their number is a multiple of four.
   grid_elements(
       size, c % kVectorFloats == 0 && all_vector_aligned(x, bias, y),
       [=](std::int64_t i) {
-        store_vector(y + i, each(load_vector(x + i), load_vector(bias + i % c), [=](float a, float b) { return end(a + b); }));
+        store_vector(y + i, each(load_vector(x + i), load_vector(bias + by_c.remainder(i)), [=](float a, float b) { return end(a + b); }));
       },
-      [=](std::int64_t i) { y[i] = end(x[i] + bias[i % c]); });
+      [=](std::int64_t i) { y[i] = end(x[i] + bias[by_c.remainder(i)]); });
 }
 
 template <bool kRelu>
 void bias(std::int64_t rows, std::int64_t c, const float* x, const float* bias, float* y, simt::NativeStream stream) {
   const std::int64_t size = rows * c;
-  if (size > 0) simt::launch("bias", element_grid(size), stream, &bias_kernel<kRelu>, size, c, x, bias, y);
+  if (size > 0) simt::launch("bias", element_grid(size), stream, &bias_kernel<kRelu>, size, c, Divisor(c), x, bias, y);
 }
 
 // One Philox call makes the numbers of four elements, on every device.

@@ -252,7 +252,8 @@ void* Block::static_shared(const void* tag, std::size_t bytes) {
 
 std::string Block::describe(std::size_t id) const {
   const Thread& thread = threads_[id];
-  const std::string who = "thread " + text(thread.index);
+  std::string who = "thread ";
+  who += text(thread.index);
   switch (thread.state) {
     case State::kLeft: return who + " has left";
     case State::kAtBarrier: return who + " waits at the barrier at " + text(thread.place);
