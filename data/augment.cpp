@@ -5,17 +5,16 @@
 #include <utility>
 
 #include "engine/core/error.h"
+#include "kernels/augment.h"
 #include "kernels/philox.h"
 
 namespace hinge::data {
 
 Augmentation draw_augmentation(const AugmentOptions& options, std::uint64_t epoch,
                                std::uint64_t image) {
-  const PhiloxWords words = random_words(options.seed, RandomUse::kAugment, epoch, image);
-  const auto places = static_cast<std::uint32_t>(2 * options.padding + 1);
-  return {.top = static_cast<int>(uniform_below(words.word[0], places)),
-          .left = static_cast<int>(uniform_below(words.word[1], places)),
-          .flip = options.flip && (words.word[2] >> 31) != 0};
+  const kernels::CropAndFlip draw =
+      kernels::draw_crop_and_flip(options.padding, options.flip, options.seed, epoch, image);
+  return {.top = draw.top, .left = draw.left, .flip = draw.flip};
 }
 
 Normalizer::Normalizer(const Normalization& normalization) {

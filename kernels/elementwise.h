@@ -41,6 +41,11 @@ struct BiasAdd {
   using Signature = void(std::int64_t rows, std::int64_t c, const float* x, const float* bias,
                          float* y);
 };
+// The same with y = max(0, .) behind it; NaN stays NaN.
+struct BiasRelu {
+  static constexpr const char* kName = "bias and relu";
+  using Signature = BiasAdd::Signature;
+};
 // dbias[c] = sum over rows of dy[row, c].
 struct BiasBackward {
   static constexpr const char* kName = "bias backward";

@@ -5,6 +5,8 @@
 
 #include <cstdint>
 
+#include "kernels/simt/host_device.h"
+
 namespace hinge::kernels {
 
 enum class PoolKind { kMax, kAverage };
@@ -14,8 +16,8 @@ struct PoolShape {
   int window = 2, stride = 2, padding = 0;
   PoolKind kind = PoolKind::kMax;
 
-  std::int64_t p() const { return (h + 2 * padding - window) / stride + 1; }
-  std::int64_t q() const { return (w + 2 * padding - window) / stride + 1; }
+  SIMT_HOST_DEVICE std::int64_t p() const { return (h + 2 * padding - window) / stride + 1; }
+  SIMT_HOST_DEVICE std::int64_t q() const { return (w + 2 * padding - window) / stride + 1; }
   std::int64_t input_size() const { return n * h * w * c; }
   std::int64_t output_size() const { return n * p() * q() * c; }
 };
@@ -40,9 +42,9 @@ struct ShortcutShape {
   std::int64_t before = 0, after = 0;  // zero channels on each side
   bool pool = false;
 
-  std::int64_t p() const { return pool ? h / 2 : (h + 1) / 2; }
-  std::int64_t q() const { return pool ? w / 2 : (w + 1) / 2; }
-  std::int64_t k() const { return before + c + after; }
+  SIMT_HOST_DEVICE std::int64_t p() const { return pool ? h / 2 : (h + 1) / 2; }
+  SIMT_HOST_DEVICE std::int64_t q() const { return pool ? w / 2 : (w + 1) / 2; }
+  SIMT_HOST_DEVICE std::int64_t k() const { return before + c + after; }
 };
 struct ShortcutForward {
   static constexpr const char* kName = "option-A shortcut";
@@ -62,6 +64,15 @@ struct ChannelCopyShape {
 struct ChannelCopy {
   static constexpr const char* kName = "channel copy";
   using Signature = void(const ChannelCopyShape&, const float* source, float* target);
+};
+
+// target[row, j] = source[row, channels[j]]: what surgery keeps of the channels. target : [rows, count].
+struct ChannelGatherShape {
+  std::int64_t rows = 0, source_c = 0, count = 0;
+};
+struct ChannelGather {
+  static constexpr const char* kName = "channel gather";
+  using Signature = void(const ChannelGatherShape&, const float* source, const std::int32_t* channels, float* target);
 };
 
 // [N, A, B] -> [N, B, A]: pixels and channels change places (A = H*W, B = C and back).

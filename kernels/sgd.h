@@ -9,6 +9,8 @@
 
 #include <cstdint>
 
+#include "kernels/simt/host_device.h"
+
 namespace hinge::kernels {
 
 struct SgdOptions {
@@ -18,6 +20,15 @@ struct SgdOptions {
   bool decoupled = false;
   bool nesterov = false;
 };
+
+// One element's step, as above.
+SIMT_HOST_DEVICE inline void sgd_update(const SgdOptions& options, float gradient, float& velocity, float& weight) {
+  const float direction = gradient + (options.decoupled ? 0.0f : options.decay) * weight;
+  const float v = options.momentum * velocity + direction;
+  velocity = v;
+  const float step = (options.nesterov ? direction : 0.0f) + (options.nesterov ? options.momentum : 1.0f) * v;
+  weight = (options.decoupled ? 1.0f - options.rate * options.decay : 1.0f) * weight - options.rate * step;
+}
 
 struct SgdStep {
   static constexpr const char* kName = "sgd";

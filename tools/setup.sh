@@ -5,7 +5,7 @@
 #   tools/setup.sh --tests    the same and what the tests need
 set -euo pipefail
 
-packages=(g++ cmake ninja-build libdnnl-dev libeigen3-dev libfmt-dev nlohmann-json3-dev libcli11-dev zlib1g-dev
+packages=(g++ cmake ninja-build libboost-context-dev libdnnl-dev libeigen3-dev libfmt-dev nlohmann-json3-dev libcli11-dev zlib1g-dev
           dataset-fashion-mnist)
 case "${1:-}" in
   "") ;;

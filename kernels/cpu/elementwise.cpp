@@ -51,6 +51,10 @@ void bias_add(std::int64_t rows, std::int64_t c, const float* x, const float* bi
     }
   });
 }
+void bias_relu(std::int64_t rows, std::int64_t c, const float* x, const float* bias, float* y) {
+  bias_add(rows, c, x, bias, y);
+  relu_forward(rows * c, y, y);
+}
 void bias_backward(std::int64_t rows, std::int64_t c, const float* dy, float* dbias) {
   std::vector<double> sums(static_cast<std::size_t>(c), 0.0);
   for (std::int64_t row = 0; row < rows; ++row) {
@@ -84,6 +88,7 @@ const bool registered = register_kernel<ReluForward>(Backend::kCpu, &relu_forwar
                         register_kernel<Add>(Backend::kCpu, &add) &&
                         register_kernel<Scale>(Backend::kCpu, &scale) &&
                         register_kernel<BiasAdd>(Backend::kCpu, &bias_add) &&
+                        register_kernel<BiasRelu>(Backend::kCpu, &bias_relu) &&
                         register_kernel<BiasBackward>(Backend::kCpu, &bias_backward) &&
                         register_kernel<Dropout>(Backend::kCpu, &dropout);
 

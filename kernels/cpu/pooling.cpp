@@ -139,6 +139,14 @@ void channel_copy(const ChannelCopyShape& s, const float* source, float* target)
   });
 }
 
+void channel_gather(const ChannelGatherShape& s, const float* source, const std::int32_t* channels, float* target) {
+  parallel_ranges(s.rows, s.count, [&](Range range) {
+    for (std::int64_t row = range.begin; row < range.end; ++row) {
+      for (std::int64_t j = 0; j < s.count; ++j) target[row * s.count + j] = source[row * s.source_c + channels[j]];
+    }
+  });
+}
+
 void transpose(const TransposeShape& s, const float* x, float* y) {
   parallel_ranges(s.n, s.a * s.b, [&](Range range) {
     for (std::int64_t n = range.begin; n < range.end; ++n) {
@@ -155,6 +163,7 @@ const bool registered = register_kernel<PoolForward>(Backend::kCpu, &pool_forwar
                         register_kernel<ShortcutForward>(Backend::kCpu, &shortcut_forward) &&
                         register_kernel<ShortcutBackward>(Backend::kCpu, &shortcut_backward) &&
                         register_kernel<ChannelCopy>(Backend::kCpu, &channel_copy) &&
+                        register_kernel<ChannelGather>(Backend::kCpu, &channel_gather) &&
                         register_kernel<Transpose>(Backend::kCpu, &transpose);
 
 }  // namespace

@@ -8,17 +8,11 @@ namespace {
 
 void sgd_step(std::int64_t size, const SgdOptions& options, const float* gradient, float* velocity,
               float* weight) {
-  const float coupled = options.decoupled ? 0.0f : options.decay;
-  const float keep = options.decoupled ? 1.0f - options.rate * options.decay : 1.0f;
-  const float ahead = options.nesterov ? 1.0f : 0.0f;
   parallel_ranges(size, 4, [=](Range range) {
+    const SgdOptions own = options;  // a copy that no store can change: its choices leave the loop
 #pragma omp simd
     for (std::int64_t i = range.begin; i < range.end; ++i) {
-      const float direction = gradient[i] + coupled * weight[i];
-      const float v = options.momentum * velocity[i] + direction;
-      velocity[i] = v;
-      const float step = ahead * direction + (options.nesterov ? options.momentum : 1.0f) * v;
-      weight[i] = keep * weight[i] - options.rate * step;
+      sgd_update(own, gradient[i], velocity[i], weight[i]);
     }
   });
 }

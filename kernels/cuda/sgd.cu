@@ -1,0 +1,58 @@
+// SGD with momentum: 12 bytes read and 8 written per element, one block per chunk of a table, or a grid over one tensor.
+// See sgd.h for the maths.
+#include "kernels/device/vector.cuh"
+#include "kernels/registry.h"
+#include "kernels/sgd_table.h"
+
+namespace hinge::kernels::cuda {
+namespace {
+
+using namespace device;
+
+__device__ void update_vector(const SgdOptions& options, const SgdParameter& p, std::int64_t i) {
+  float4 w = load_vector(p.weight + i), v = load_vector(p.velocity + i);
+  const float4 g = load_vector(p.gradient + i);
+  sgd_update(options, g.x, v.x, w.x);
+  sgd_update(options, g.y, v.y, w.y);
+  sgd_update(options, g.z, v.z, w.z);
+  sgd_update(options, g.w, v.w, w.w);
+  store_vector(p.velocity + i, v);
+  store_vector(p.weight + i, w);
+}
+
+__global__ void __launch_bounds__(kElementThreads) sgd_kernel(SgdParameter p, SgdOptions options) {
+  grid_elements(
+      p.size, all_vector_aligned(p.weight, p.velocity, p.gradient),
+      [=](std::int64_t i) { update_vector(options, p, i); },
+      [=](std::int64_t i) { sgd_update(options, p.gradient[i], p.velocity[i], p.weight[i]); });
+}
+
+__global__ void __launch_bounds__(kElementThreads) sgd_all_kernel(SgdTable table) {
+  const SgdChunk chunk = table.chunks[blockIdx.x];
+  const SgdOptions options = table.options[chunk.parameter];
+  const SgdParameter& p = chunk.part;
+  const std::int64_t vectors = all_vector_aligned(p.weight, p.velocity, p.gradient) ? p.size / kVectorFloats : 0;
+#pragma unroll 2
+  for (std::int64_t v = threadIdx.x; v < vectors; v += kElementThreads) update_vector(options, p, v * kVectorFloats);
+  for (std::int64_t i = vectors * kVectorFloats + threadIdx.x; i < p.size; i += kElementThreads) {
+    sgd_update(options, p.gradient[i], p.velocity[i], p.weight[i]);
+  }
+}
+
+void sgd_step(std::int64_t size, const SgdOptions& options, const float* gradient, float* velocity, float* weight,
+              simt::NativeStream stream) {
+  if (size == 0) return;
+  simt::launch("sgd", element_grid(size), stream, &sgd_kernel, SgdParameter{weight, velocity, gradient, size}, options);
+}
+
+const bool registered = register_kernel<SgdStep>(Backend::kCuda, &sgd_step);
+
+}  // namespace
+
+void sgd_step_all(const SgdTable& table, simt::NativeStream stream) {
+  if (table.chunk_count == 0) return;
+  simt::launch("sgd of all parameters", {static_cast<unsigned>(table.chunk_count), kElementThreads}, stream,
+               &sgd_all_kernel, table);
+}
+
+}  // namespace hinge::kernels::cuda
