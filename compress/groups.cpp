@@ -51,6 +51,15 @@ class Surroundings {
       return !readers.empty() && std::ranges::all_of(readers, [&](const auto& slot) { return is_conv(graph_.at(slot.node), true); });
     });
   }
+  // A 1x1 convolution reads these channels and no others: its rows play the part of A's columns.
+  bool read_whole_by_pointwise(int conv) const {
+    const std::set<int> own(units_.of(conv).begin(), units_.of(conv).end());
+    return all_readers_pointwise(conv) && all(conv, [&](int unit) {
+      return std::ranges::all_of(members(unit).readers, [&](const auto& slot) {
+        return std::ranges::all_of(units_.of(graph_.at(slot.node).inputs[0]), [&](int read) { return own.contains(read); });
+      });
+    });
+  }
   // A reader that lends or borrows its weights can't take over what zeroed filters leave behind.
   bool has_shared_reader(int conv) const {
     return !all(conv, [&](int unit) {
@@ -231,7 +240,7 @@ GroupChoice choose_groups(const Graph& dense, const GroupOptions& options) {
   std::set<int> channels, rows;
   std::set<int> pruned_units;
   for (int conv : convs) {
-    const bool bounded = is_conv(dense.at(conv), true) || around.all_readers_pointwise(conv);
+    const bool bounded = is_conv(dense.at(conv), true) || around.read_whole_by_pointwise(conv);
     const bool inner = around.makes_alone(conv) && around.read_once(conv);
     const int window = around.passes_through_window(conv);
     const bool prunable = around.removable(conv) && (options.residual || around.makes_alone(conv)) &&
@@ -252,7 +261,7 @@ GroupChoice choose_groups(const Graph& dense, const GroupOptions& options) {
   for (int conv : convs) {
     const bool window = has_window(dense.at(conv));
     const bool attachable = window || around.makes_alone(conv);
-    const bool bounded = is_conv(dense.at(conv), true) || around.all_readers_pointwise(conv);
+    const bool bounded = is_conv(dense.at(conv), true) || around.read_whole_by_pointwise(conv);
     bool decompose = false;
     switch (mode) {
       case Mode::kAuto: decompose = attachable && !touches_pruned(conv); break;
