@@ -78,9 +78,7 @@ void ProximalOptimizer::step(std::span<Parameter* const> parameters, std::span<c
   penalty_ = 0.0;
   for (const GroupSet& set : sets_) {
     const double step = static_cast<double>(rate) * static_cast<double>(set.parameter->rate_scale) * lambda_ * set.gamma;
-    for (float norm : regularizer_->prox(set.view(), step, stream)) {
-      penalty_ += set.gamma * regularizer_->value(static_cast<double>(norm));
-    }
+    penalty_ += set.gamma * regularizer_->penalty(regularizer_->prox(set.view(), step, stream));
   }
 }
 
