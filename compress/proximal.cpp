@@ -81,7 +81,7 @@ void ProximalOptimizer::prox(float rate, const Stream& stream) {
   penalty_ = 0.0;
   for (const PenalisedSet& set : sets_) {
     const auto norms = regularizer_->prox(set.parts, step_length(set, rate) * options_.every, stream);
-    penalty_ += set.gamma * regularizer_->penalty(norms);
+    penalty_ += set.gamma * regularizer_->penalty(std::span<const float>(norms));
   }
 }
 
@@ -110,7 +110,9 @@ std::vector<Tensor> ProximalOptimizer::with_subgradients(std::span<Parameter* co
   penalty_ = 0.0;
   for (const PenalisedSet& set : sets_) {
     const std::vector<float> norms = group_norms(set.parts, stream);
-    penalty_ += set.gamma * regularizer_->penalty(norms);
+    const std::vector<double> exact(norms.begin(), norms.end());
+    const std::vector<double> slopes = regularizer_->gradient(exact);
+    penalty_ += set.gamma * regularizer_->penalty(exact);
     for (std::size_t p = 0; p < set.parts.size(); ++p) {
       const std::size_t where = index.at(set.parameters[p]);
       if (!std::exchange(copied[where], true)) result[where] = result[where].clone();
@@ -119,7 +121,7 @@ std::vector<Tensor> ProximalOptimizer::with_subgradients(std::span<Parameter* co
       for (std::int64_t g = 0; g < part.groups; ++g) {
         const double norm = static_cast<double>(norms[static_cast<std::size_t>(g)]);
         if (!(norm > 0.0)) continue;  // 0 is a subgradient there
-        const double factor = lambda_ * set.gamma * regularizer_->derivative(norm) / norm;
+        const double factor = lambda_ * set.gamma * slopes[static_cast<std::size_t>(g)] / norm;
         for (std::int64_t i = 0; i < part.size; ++i) {
           const std::int64_t at = g * part.group_stride + i * part.element_stride;
           gradient[at] += static_cast<float>(factor * static_cast<double>(part.data[at]));

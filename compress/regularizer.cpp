@@ -1,5 +1,6 @@
 #include "compress/regularizer.h"
 
+#include <charconv>
 #include <cmath>
 #include <stdexcept>
 
@@ -8,46 +9,100 @@
 #include "kernels/registry.h"
 
 namespace hinge::compress {
+namespace {
+
+const OptionInfo* find_option(const RegularizerInfo& info, const std::string& name) {
+  const auto found = std::find_if(info.options.begin(), info.options.end(),
+                                  [&](const OptionInfo& option) { return option.name == name; });
+  return found == info.options.end() ? nullptr : &*found;
+}
+
+// The defaults, overwritten by what was given.
+RegularizerOptions complete(const RegularizerInfo& info, const RegularizerOptions& given) {
+  RegularizerOptions result;
+  std::vector<std::string> known;
+  for (const OptionInfo& option : info.options) result[option.name] = option.value, known.push_back(option.name);
+  for (const auto& [name, value] : given) {
+    const OptionInfo* option = find_option(info, name);
+    if (option == nullptr) {
+      fail_usage("regulariser {}: unknown option '{}' (known: {}){}", info.name, name,
+                 known.empty() ? "none" : fmt::format("{}", fmt::join(known, ", ")), did_you_mean(name, known));
+    }
+    if (!(value > option->above && value <= option->at_most)) {  // NaN is out of every range
+      fail_usage("regulariser {}: option {} is {}, expected {}", info.name, name, value, range_text(*option));
+    }
+    result[name] = value;
+  }
+  return result;
+}
+
+std::vector<double> widened(std::span<const float> norms) { return {norms.begin(), norms.end()}; }
+
+}  // namespace
 
 std::map<std::string, RegularizerEntry>& regularizers() {
   static std::map<std::string, RegularizerEntry> registry;
   return registry;
 }
 
-bool register_regularizer(const std::string& name, RegularizerEntry entry) {
-  if (!regularizers().emplace(name, std::move(entry)).second) {
+bool register_regularizer(RegularizerInfo info, RegularizerFactory make) {
+  const std::string name = info.name;
+  for (const OptionInfo& option : info.options) {
+    if (!(option.value > option.above && option.value <= option.at_most)) {
+      throw std::logic_error("regulariser '" + name + "': the default of " + option.name + " is out of its range");
+    }
+  }
+  if (!regularizers().emplace(name, RegularizerEntry{std::move(info), std::move(make)}).second) {
     throw std::logic_error("regulariser '" + name + "' is registered twice");
   }
   return true;
 }
 
-std::unique_ptr<Regularizer> make_regularizer(const std::string& name, const RegularizerOptions& options) {
+std::unique_ptr<Regularizer> make_regularizer(const std::string& name, const RegularizerOptions& given) {
   const auto found = regularizers().find(name);
   if (found == regularizers().end()) {
     std::vector<std::string> known;
     for (const auto& [known_name, entry] : regularizers()) known.push_back(known_name);
     fail_usage("unknown regulariser '{}' (known: {}){}", name, fmt::join(known, ", "), did_you_mean(name, known));
   }
-  const std::vector<std::string>& known = found->second.options;
-  for (const auto& [option, value] : options) {
-    if (std::find(known.begin(), known.end(), option) == known.end()) {
-      fail_usage("regulariser {}: unknown option '{}' (known: {})", name, option,
-                 known.empty() ? "none" : fmt::format("{}", fmt::join(known, ", ")));
+  RegularizerOptions options = complete(found->second.info, given);
+  std::unique_ptr<Regularizer> result = found->second.make(options);
+  result->info_ = &found->second.info;
+  result->options_ = std::move(options);
+  return result;
+}
+
+RegularizerOptions parse_options(std::span<const std::string> texts) {
+  RegularizerOptions result;
+  for (const std::string& text : texts) {
+    const std::size_t equals = text.find('=');
+    if (equals == std::string::npos || equals == 0) fail_usage("option '{}': expected NAME=NUMBER, e.g. eps=1e-2", text);
+    const std::string name = text.substr(0, equals), number = text.substr(equals + 1);
+    double value = 0.0;
+    const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), value);
+    if (error != std::errc() || end != number.data() + number.size()) {
+      fail_usage("option '{}': '{}' is not a number", text, number);
     }
+    if (!result.emplace(name, value).second) fail_usage("option {} is given twice", name);
   }
-  return found->second.make(options);
+  return result;
+}
+
+std::string range_text(const OptionInfo& option) {
+  return fmt::format("above {} and at most {}", option.above, option.at_most);
 }
 
 std::vector<float> group_norms(std::span<const kernels::GroupView> parts, const Stream& stream) {
-  require(!parts.empty(), "group_norms: no parts");
-  std::vector<float> norms(static_cast<std::size_t>(parts[0].groups));
-  if (parts.size() == 1) {
-    kernels::dispatch<kernels::GroupNorms>(stream, parts[0], norms.data());
-    return norms;
+  require(!parts.empty(), "group norms: no part is given");
+  for (const kernels::GroupView& part : parts) {
+    require(part.groups == parts[0].groups, "group norms: one part has {} groups, another {}; expected equally many",
+            parts[0].groups, part.groups);
   }
+  std::vector<float> norms(static_cast<std::size_t>(parts[0].groups));
+  kernels::dispatch<kernels::GroupNorms>(stream, parts[0], norms.data());
+  if (parts.size() == 1) return norms;
   std::vector<double> squares(norms.size(), 0.0);
   for (const kernels::GroupView& part : parts) {
-    require(part.groups == parts[0].groups, "group_norms: parts of {} and {} groups", parts[0].groups, part.groups);
     kernels::dispatch<kernels::GroupNorms>(stream, part, norms.data());
     for (std::size_t g = 0; g < norms.size(); ++g) squares[g] += static_cast<double>(norms[g]) * static_cast<double>(norms[g]);
   }
@@ -55,19 +110,38 @@ std::vector<float> group_norms(std::span<const kernels::GroupView> parts, const 
   return norms;
 }
 
-double Regularizer::penalty(std::span<const float> norms) const {
+std::vector<float> group_norms(const kernels::GroupView& whole, const Stream& stream) {
+  return group_norms(std::span<const kernels::GroupView>(&whole, 1), stream);
+}
+
+double Regularizer::penalty(std::span<const double> norms) const {
   double sum = 0.0;
-  for (float norm : norms) sum += value(static_cast<double>(norm));
+  for (double norm : norms) sum += value(norm);
   return sum;
+}
+
+double Regularizer::penalty(std::span<const float> norms) const {
+  const std::vector<double> wide = widened(norms);
+  return penalty(std::span<const double>(wide));
+}
+
+std::vector<double> Regularizer::scales(std::span<const double> norms, double step) const {
+  std::vector<double> result;
+  for (double norm : norms) result.push_back(shrink(norm, step));
+  return result;
+}
+
+std::vector<double> Regularizer::gradient(std::span<const double> norms) const {
+  std::vector<double> result;
+  for (double norm : norms) result.push_back(norm > 0.0 ? derivative(norm) : 0.0);
+  return result;
 }
 
 std::vector<float> Regularizer::prox(std::span<const kernels::GroupView> parts, double step, const Stream& stream) const {
   std::vector<float> norms = group_norms(parts, stream);
-  std::vector<float> scales(norms.size());
-  for (std::size_t g = 0; g < norms.size(); ++g) {
-    scales[g] = static_cast<float>(shrink(static_cast<double>(norms[g]), step));
-  }
-  for (const kernels::GroupView& part : parts) kernels::dispatch<kernels::GroupScale>(stream, part, scales.data());
+  const std::vector<double> wide = scales(widened(norms), step);
+  const std::vector<float> factors(wide.begin(), wide.end());
+  for (const kernels::GroupView& part : parts) kernels::dispatch<kernels::GroupScale>(stream, part, factors.data());
   return norms;
 }
 

@@ -1,6 +1,5 @@
 #include "tools/hinge/search.h"
 
-#include <charconv>
 #include <numeric>
 
 #include "engine/core/names.h"
@@ -57,17 +56,7 @@ void SearchOptions::declare(Flags& flags) {
 }
 
 compress::RegularizerOptions SearchOptions::parsed_regularizer_options() const {
-  compress::RegularizerOptions result;
-  for (const std::string& text : regularizer_options) {
-    const std::size_t equals = text.find('=');
-    double value = 0.0;
-    const char *begin = text.data() + std::min(equals + 1, text.size()), *end = text.data() + text.size();
-    if (equals == std::string::npos || std::from_chars(begin, end, value) != std::from_chars_result{end, std::errc()} || begin == end) {
-      fail_usage("--option {}: expected NAME=NUMBER", text);
-    }
-    result[text.substr(0, equals)] = value;
-  }
-  return result;
+  return compress::parse_options(regularizer_options);
 }
 
 compress::SelectionOptions SearchOptions::selection(const compress::Structure& structure) const {
