@@ -4,6 +4,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "compress/row_column.h"
 #include "engine/core/error.h"
 #include "engine/core/names.h"
 
@@ -12,6 +13,14 @@ namespace {
 
 constexpr const char* kVelocityPrefix = "apg/";
 constexpr const char* kStepsName = "proximal_steps";
+
+// Are the groups of `b` the columns of the matrix whose rows are those of `a`?
+bool is_transpose(const PenalisedSet& a, const PenalisedSet& b) {
+  if (a.parts.size() != 1 || b.parts.size() != 1) return false;
+  const kernels::GroupView &x = a.parts[0], &y = b.parts[0];
+  return x.data == y.data && x.groups == y.size && x.size == y.groups && x.group_stride == y.element_stride &&
+         x.element_stride == y.group_stride;
+}
 
 }  // namespace
 
@@ -66,6 +75,11 @@ ProximalOptimizer::ProximalOptimizer(std::unique_ptr<Optimizer> nested, std::uni
                                      std::vector<PenalisedSet> sets, const ProximalOptions& options)
     : nested_(std::move(nested)), regularizer_(std::move(regularizer)), sets_(std::move(sets)), options_(options) {
   require(options_.every >= 1, "proximal: a step every {}, expected 1 or more", options_.every);
+  for (std::size_t a = 0; a < sets_.size() && options_.exact_overlap; ++a) {
+    for (std::size_t b = a + 1; b < sets_.size(); ++b) {
+      if (is_transpose(sets_[a], sets_[b])) overlaps_[a] = b;
+    }
+  }
 }
 
 void ProximalOptimizer::set_gammas(const std::vector<double>& gammas) {
@@ -79,8 +93,21 @@ double ProximalOptimizer::step_length(const PenalisedSet& set, float rate) const
 
 void ProximalOptimizer::prox(float rate, const Stream& stream) {
   penalty_ = 0.0;
-  for (const PenalisedSet& set : sets_) {
-    const auto norms = regularizer_->prox(set.parts, step_length(set, rate) * options_.every, stream);
+  std::map<std::size_t, std::vector<float>> done;  // columns that went with their rows: norms before
+  for (std::size_t s = 0; s < sets_.size(); ++s) {
+    const PenalisedSet& set = sets_[s];
+    std::vector<float> norms;
+    if (const auto columns = overlaps_.find(s); columns != overlaps_.end()) {
+      const RowColumnPenalty both{*regularizer_, step_length(set, rate) * options_.every, *regularizer_,
+                                  step_length(sets_[columns->second], rate) * options_.every};
+      RowColumnResult result = shrink_rows_and_columns(set.parts[0], both, stream);
+      norms = std::move(result.row_norms);
+      done[columns->second] = std::move(result.column_norms);
+    } else if (const auto went = done.find(s); went != done.end()) {
+      norms = std::move(went->second);
+    } else {
+      norms = regularizer_->prox(set.parts, step_length(set, rate) * options_.every, stream);
+    }
     penalty_ += set.gamma * regularizer_->penalty(std::span<const float>(norms));
   }
 }

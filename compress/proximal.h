@@ -4,7 +4,7 @@
 //
 // rate_l is the rate at which A_l itself was updated. Li et al., CVPR 2020, section 4; Parikh & Boyd, "Proximal
 // algorithms", 2014, section 4.2. Sets are stepped one after the other: where rows and columns of one matrix are both
-// penalised, that is the paper's sequential step, not the proximal operator of the sum.
+// penalised, that is the paper's sequential step, not the proximal operator of the sum; `exact_overlap` takes that one.
 //
 // The two alternatives that the paper's program offers:
 //   accelerated   v <- prox(theta_sgd) - A_before + mu v;  A <- prox(theta_sgd) + mu v   (Huang & Wang, ECCV 2018, eq. 13-15)
@@ -47,6 +47,7 @@ struct ProximalOptions {
   SparsityMethod method = SparsityMethod::kProximal;
   int every = 1;           // the proximal step is taken every so many steps, with `every` times the step length
   double momentum = 0.9;   // mu of the accelerated form
+  bool exact_overlap = false;  // rows and columns of one matrix: the proximal operator of both penalties (row_column.h)
 };
 
 class ProximalOptimizer final : public Optimizer {
@@ -79,6 +80,7 @@ class ProximalOptimizer final : public Optimizer {
   std::unique_ptr<Regularizer> regularizer_;
   std::vector<PenalisedSet> sets_;
   ProximalOptions options_;
+  std::map<std::size_t, std::size_t> overlaps_;  // rows set -> the columns set of the same matrix, taken together
   double lambda_ = 0.0;
   double penalty_ = 0.0;
   std::int64_t steps_ = 0;

@@ -69,6 +69,45 @@ TEST_CASE("a proximal step is the nested step followed by the shrinkage with rat
   }
 }
 
+TEST_CASE("with the exact overlap, rows and columns of a matrix take the proximal step of both penalties at once") {
+  Case a(5, Mode::kBoth), b(5, Mode::kBoth);
+  auto exact = a.optimizer({.method = SparsityMethod::kProximal, .every = 1, .momentum = 0.9, .exact_overlap = true}, 8.0);
+  auto sequential = b.optimizer({}, 8.0);
+  exact->step(a.network.parameters(), a.gradients(8), 0.05f, Stream());
+  sequential->step(b.network.parameters(), b.gradients(8), 0.05f, Stream());
+  Case plain(5, Mode::kBoth);
+  Sgd nested{SgdConfig{}};
+  nested.step(plain.network.parameters(), plain.gradients(8), 0.05f, Stream());
+  const auto sets = penalised_sets(plain.network, plain.structure);
+  const auto objective = [&](const Network& network, const std::string& name, double rows_step, double columns_step) {
+    const Tensor x = network.value(name), m = plain.network.value(name);
+    const std::int64_t k = x.dim(0), rank = x.dim(3);
+    std::vector<double> rows(static_cast<std::size_t>(rank), 0.0), columns(static_cast<std::size_t>(k), 0.0);
+    double sum = 0.0;
+    for (std::int64_t i = 0; i < x.size(); ++i) {
+      const double v = static_cast<double>(x.data()[i]);
+      sum += 0.5 * std::pow(v - static_cast<double>(m.data()[i]), 2);
+      rows[static_cast<std::size_t>(i % rank)] += v * v, columns[static_cast<std::size_t>(i / rank)] += v * v;
+    }
+    for (double r : rows) sum += rows_step * std::sqrt(r);
+    for (double c : columns) sum += columns_step * std::sqrt(c);
+    return sum;
+  };
+  int matrices = 0, better = 0;
+  for (std::size_t s = 0; s + 1 < sets.size(); ++s) {
+    const GroupSet &rows = a.structure.sets[s], &columns = a.structure.sets[s + 1];
+    if (rows.layer != columns.layer) continue;
+    const std::string name = rows.layer + ".1.weight";
+    const double x = objective(a.network, name, 0.4 * exact->sets()[s].gamma, 0.4 * exact->sets()[s + 1].gamma);
+    const double y = objective(b.network, name, 0.4 * exact->sets()[s].gamma, 0.4 * exact->sets()[s + 1].gamma);
+    CHECK(x <= y * (1.0 + 1e-6));
+    better += x < y * (1.0 - 1e-6) ? 1 : 0;
+    ++matrices;
+  }
+  CHECK(matrices == 3);
+  CHECK(better >= 1);
+}
+
 TEST_CASE("a proximal step every third step is three times as long") {
   Case a(2), b(2);
   auto every = a.optimizer({.method = SparsityMethod::kProximal, .every = 3, .momentum = 0.9}, 0.0);

@@ -14,6 +14,7 @@ Action declare_finetune(CLI::App& app);
 Action declare_eval(CLI::App& app);
 Action declare_info(CLI::App& app);
 Action declare_explain(CLI::App& app);
+Action declare_prox(CLI::App& app);
 
 // The whole program. Exit codes: 0 done, 1 failure, 2 usage, 130 interrupted (everything saved).
 int run_program(int argc, const char* const* argv);

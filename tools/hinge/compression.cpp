@@ -36,7 +36,10 @@ CompressionTask make_task(const CompressOptions& options, const Graph& dense) {
   if (options.method == "scratch" && options.plan.empty()) {
     fail_usage("--method scratch trains a compressed architecture from scratch: say which with --plan RUN/plan.json");
   }
-  compress::make_regularizer(options.search.regularizer, options.search.parsed_regularizer_options());
+  const auto regularizer = compress::make_regularizer(options.search.regularizer, options.search.parsed_regularizer_options());
+  if (options.search.overlap == "exact" && !regularizer->info().convex) {
+    fail_usage("--overlap exact needs a convex penalty, {} is not", options.search.regularizer);
+  }
   compress::sparsity_method_of(options.search.optimizer);
   schedule_kind_of(options.finetune.schedule);
   const compress::Initialisation init = compress::initialisation_of(options.search.init);
@@ -123,7 +126,8 @@ std::vector<Arrival> Compression::search(Network& attached, const compress::Budg
   compress::ProximalOptimizer optimizer(
       std::make_unique<Sgd>(training.sgd()), compress::make_regularizer(search.regularizer, search.parsed_regularizer_options()),
       compress::penalised_sets(attached, task_.structure),
-      {.method = compress::sparsity_method_of(search.optimizer), .every = search.prox_every, .momentum = training.momentum});
+      {.method = compress::sparsity_method_of(search.optimizer), .every = search.prox_every, .momentum = training.momentum,
+       .exact_overlap = search.overlap == "exact"});
   const auto images = static_cast<std::int64_t>(data_.split.train.size());
   const std::int64_t steps = std::max<std::int64_t>(1, images / training.batch) * search.epochs;
   SearchHooks hooks(search, task_.targets, steps, task_.structure, attached, optimizer, budget);

@@ -47,6 +47,7 @@ void SearchOptions::declare(Flags& flags) {
   flags.option("--option", regularizer_options, "Its parameters, e.g. eps=0.01")->delimiter(',');
   flags.option("--optimizer", optimizer, "pg: proximal gradient; apg: accelerated; sgd: the penalty's subgradient");
   flags.option("--prox-every", prox_every, "Steps between proximal steps")->check(CLI::Range(1, 100000));
+  flags.option("--overlap", overlap, "Rows and columns of one matrix (mode both): sequential, as the paper's program, or exact (convex penalties)")->check(CLI::IsMember({"sequential", "exact"}));
   flags.option("--init", init, "How the matrices start: svd2, svd or identity");
   flags.flag("--no-balance", no_balance, "Don't weight layers by their mean group norm");
   flags.flag("--no-rate-adjustment", no_rate_adjustment, "Don't adjust rates by the gradients of a block's two matrices");

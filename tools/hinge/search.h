@@ -25,6 +25,7 @@ struct SearchOptions {
   std::string mode = "auto";
   std::string optimizer = "pg";
   int prox_every = 1;
+  std::string overlap = "sequential";       // rows and columns of one matrix: in turn, or both at once ("exact")
   bool no_balance = false, no_rate_adjustment = false, same_ratio = false, residual = false;
   double minimum_share = compress::kMinimumShare;
   int check_every = 20;      // steps between looks at norms, FLOPs and lambda
