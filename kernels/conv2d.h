@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 
@@ -50,6 +51,11 @@ struct Conv2dBackwardWeights {
 using ConvChoices = std::map<std::string, std::string>;
 ConvChoices conv_choices();
 void set_conv_choices(const ConvChoices& choices);
+// Where it is said, once for each key, that a recorded choice does not exist here (another processor, another
+// library) and what runs instead; null: standard error.
+void on_missing_conv_choice(std::function<void(const std::string& message)> listener);
+// Name and version of the library behind the convolutions, e.g. "oneDNN 2.6.3": the bytes depend on it.
+std::string conv_library();
 // Drops all choices and cached primitives; `force` names the implementation to use wherever it exists ("" measures).
 void reset_conv(const std::string& force = "");
 

@@ -154,11 +154,11 @@ std::unique_ptr<OneDnnPlan> make_plan(const ConvShape& shape, Pass pass, bool bi
   dnnl::primitive_attr attr;
   attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
   try {
-    const auto forward = forward_descriptor(m, form.algorithm,
-                                            pass == Pass::kForward
-                                                ? dnnl::prop_kind::forward_inference
-                                                : dnnl::prop_kind::forward_training,
-                                            attr);
+    // For inference oneDNN 2 wants Winograd's filters transformed beforehand, in a layout that no reorder reaches
+    // from ours; its training form transforms them in every call.
+    const bool inference = pass == Pass::kForward && form.algorithm != dnnl::algorithm::convolution_winograd;
+    const auto forward = forward_descriptor(
+        m, form.algorithm, inference ? dnnl::prop_kind::forward_inference : dnnl::prop_kind::forward_training, attr);
     if (!forward) return nullptr;
     if (pass == Pass::kForward) {
       std::vector<Operand> operands = {{DNNL_ARG_SRC, user.x, forward.src_desc(), false},
@@ -353,6 +353,12 @@ const bool registered = register_kernel<Conv2dForward>(Backend::kCpu, &forward) 
 
 }  // namespace
 }  // namespace cpu
+
+std::string conv_library() {
+  const dnnl_version_t* version = dnnl_version();
+  return "oneDNN " + std::to_string(version->major) + "." + std::to_string(version->minor) + "." +
+         std::to_string(version->patch);
+}
 
 std::string ConvShape::to_string() const {
   std::string text;

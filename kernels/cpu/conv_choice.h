@@ -2,7 +2,8 @@
 //
 // The first call for a key times every candidate on the caller's own operands (two warm runs, then the best of
 // three) and keeps the fastest. Recorded choices (set_conv_choices) are taken without measuring, so a resumed or
-// repeated run makes the same ones.
+// repeated run makes the same ones. Where a recorded form does not exist, the first that does is taken, also without
+// measuring, so that at least this machine repeats itself; it is said once and recorded instead.
 #pragma once
 
 #include <chrono>
@@ -29,8 +30,11 @@ struct ChoiceRecord {
   ConvChoices choices;
   std::string forced;
   std::function<void()> drop_runners;
+  std::function<void(const std::string&)> missing;  // null: standard error
 };
 ChoiceRecord& choice_record();
+// Says that `key` was recorded as `wanted` and runs as `used`. The record's mutex is held.
+void say_missing(const ChoiceRecord& record, const std::string& key, const std::string& wanted, const std::string& used);
 
 template <class Runner>
 class ChoiceCache {
@@ -43,9 +47,9 @@ class ChoiceCache {
     if (auto known = runners_.find(key); known != runners_.end()) return known->second;
     record.drop_runners = [this] { runners_.clear(); };
     std::string wanted = record.forced;
-    if (auto chosen = record.choices.find(key); chosen != record.choices.end()) {
-      wanted = chosen->second;
-    }
+    const auto chosen = record.choices.find(key);
+    const bool recorded = chosen != record.choices.end();
+    if (recorded) wanted = chosen->second;
     Runner best;
     std::string best_name;
     double best_seconds = 1e300;
@@ -62,6 +66,7 @@ class ChoiceCache {
       }
     }
     if (!best) throw std::runtime_error("conv2d: no implementation for " + key);
+    if (recorded && best_name != wanted) say_missing(record, key, wanted, best_name);
     record.choices[key] = best_name;
     return runners_.emplace(key, std::move(best)).first->second;
   }

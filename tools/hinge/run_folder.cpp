@@ -9,7 +9,6 @@
 
 #include "engine/io/json.h"
 #include "hinge_version.h"
-#include "kernels/conv2d.h"
 #include "tools/hinge/console.h"
 
 namespace hinge::cli {
@@ -40,7 +39,8 @@ std::string utc_now() {
 nlohmann::json environment() {
   return {{"hinge", HINGE_VERSION},       {"build", HINGE_BUILD},
           {"processor", processor_name()}, {"threads", omp_get_max_threads()},
-          {"device", "cpu"},              {"started", utc_now()}};
+          {"device", "cpu"},              {"convolutions", kernels::conv_library()},
+          {"started", utc_now()}};
 }
 
 RunFolder::RunFolder(std::filesystem::path path) : path_(std::move(path)) {
@@ -91,10 +91,10 @@ void RunFolder::rewind_metrics(std::uint64_t bytes) {
 }
 
 void RunFolder::record_choices() {
-  const kernels::ConvChoices choices = kernels::conv_choices();
-  if (choices.size() == recorded_choices_) return;
+  kernels::ConvChoices choices = kernels::conv_choices();
+  if (choices == recorded_choices_) return;
   io::write_json(file(kChoices), choices);
-  recorded_choices_ = choices.size();
+  recorded_choices_ = std::move(choices);
 }
 
 void RunFolder::restore_choices(const std::string& from) {

@@ -15,6 +15,7 @@
 
 #include "engine/io/checkpoint.h"
 #include "engine/io/file.h"
+#include "kernels/conv2d.h"
 
 namespace hinge::cli {
 
@@ -37,7 +38,8 @@ class RunFolder {
   void rewind_metrics(std::uint64_t bytes);
   std::uint64_t metric_bytes() const { return metrics_->size(); }
 
-  // Writes conv_choices.json if choices were added since the last call.
+  // Writes conv_choices.json if choices changed since the last call: were added, or replaced where a recorded form
+  // does not exist here.
   void record_choices();
   // Choices recorded here, or in `from` (a conv_choices.json of another run) where given.
   void restore_choices(const std::string& from);
@@ -49,7 +51,7 @@ class RunFolder {
   nlohmann::json config_;
   std::unique_ptr<io::FolderLock> lock_;
   std::unique_ptr<io::AppendFile> metrics_;
-  std::size_t recorded_choices_ = 0;
+  kernels::ConvChoices recorded_choices_;
 };
 
 // Version, processor, thread count, compiler.

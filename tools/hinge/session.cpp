@@ -1,8 +1,7 @@
 #include "tools/hinge/session.h"
 
-#include <sys/resource.h>
-
 #include "engine/io/json.h"
+#include "tools/hinge/resident.h"
 
 namespace hinge::cli {
 
@@ -45,13 +44,11 @@ std::optional<io::Checkpoint> checkpoint_of(RunFolder& run, const data::Dataset&
 }
 
 void finish_run(RunFolder& run, const RunOptions& options, nlohmann::json result) {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
   result["seed"] = options.seed;
   result["environment"] = environment();
   result["config"] = run.config();
   result["finished"] = utc_now();
-  result["peak_resident_mib"] = usage.ru_maxrss / 1024;
+  result["peak_resident_bytes"] = peak_resident_bytes();
   io::write_json(run.file("result.json"), result);
   if (options.json == "-") {
     std::fputs((io::json_text(result, "result", 2) + "\n").c_str(), stdout);
