@@ -14,11 +14,11 @@ inline constexpr int kVectorFloats = 4;
 
 inline __device__ float4 load_vector(const float* address) {
   simt::check_aligned(address, sizeof(float4));
-  return *reinterpret_cast<const float4*>(address);
+  return *simt::global(reinterpret_cast<const float4*>(address));
 }
 inline __device__ void store_vector(float* address, float4 value) {
   simt::check_aligned(address, sizeof(float4));
-  *reinterpret_cast<float4*>(address) = value;
+  *simt::global(reinterpret_cast<float4*>(address)) = value;
 }
 
 // f(element) for each of the four.

@@ -65,6 +65,12 @@ inline void check_aligned(const void* address, std::size_t bytes) {
   }
 }
 
+// For nvcc: a pointer to global memory. The emulator has one kind of memory.
+template <class T>
+T* global(T* pointer) {
+  return pointer;
+}
+
 template <class... Params>
 int resident_blocks(void (*)(Params...), unsigned, std::size_t = 0) {
   return emulator::kResidentBlocks;

@@ -25,6 +25,14 @@ __device__ inline void grid_barrier() { cooperative_groups::this_grid().sync(); 
 // The GPU traps on a misaligned access by itself.
 __device__ inline void check_aligned(const void*, std::size_t) {}
 
+// Tells the compiler that a pointer read from a table is one to global memory, as it knows of a kernel's parameters:
+// loads through it become LDG, not the generic LD, which has to find out.
+template <class T>
+__device__ T* global(T* pointer) {
+  __builtin_assume(__isGlobal(pointer));
+  return pointer;
+}
+
 inline void check(cudaError_t status, const char* what) {
   if (status != cudaSuccess) {
     throw std::runtime_error(std::string(what) + ": " + cudaGetErrorString(status));

@@ -62,3 +62,17 @@ TEST_CASE("a picture that a network can't take is a usage error with the size an
                     contains("vgg16") && contains("16x16x3") && contains("features.43"));
   CHECK_THROWS_WITH(models::build("resnet18", {.input = {64, 96, 3}}), contains("avgpool") && contains("square"));
 }
+
+TEST_CASE("a DenseNet's layer puts its own channels behind those it read") {
+  const Graph graph = models::build("densenet40", {});
+  int concatenations = 0;
+  for (const GraphNode& node : graph.nodes) {
+    if (node.kind != OpKind::kConcat) continue;
+    ++concatenations;
+    REQUIRE(node.inputs.size() == 2);
+    const GraphNode& norm = graph.at(graph.find(node.name.substr(0, node.name.rfind('.')) + ".bn1"));
+    CHECK(node.inputs[0] == norm.inputs[0]);
+    CHECK(graph.at(node.inputs[1]).kind == OpKind::kConv2d);
+  }
+  CHECK(concatenations == 36);
+}

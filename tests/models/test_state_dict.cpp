@@ -176,3 +176,9 @@ TEST_CASE("a file tells which models it fits, by names and by shapes") {
   CHECK(models::models_that_fit(strange).empty());
   CHECK(models::models_of_same_shapes(strange).empty());
 }
+
+TEST_CASE("a name that is ours stays ours, even where it is another's word for another layer") {
+  const Graph graph = models::build("resnet8", {.shortcut = "A-stride"});
+  const std::vector<models::NameRule> rules = {{"conv1", "layer1.0.conv1"}, {"bn1", "linear"}};
+  CHECK(models::match(saved(graph, as_ours), graph, rules).complete());
+}
