@@ -18,7 +18,7 @@ namespace hinge::compress {
 struct Structure {
   Graph dense, attached;
   std::vector<FactorPair> pairs;
-  ChannelUnits units;           // of `attached`
+  ChannelUnits units;  // of `attached`
   std::vector<GroupSet> sets;
   GroupChoice choice;
 };
@@ -47,8 +47,12 @@ class Budget {
 
  private:
   struct Layer {  // a convolution, linear layer, BatchNorm or ReLU
-    enum class Kind { kConv, kLinear, kNorm, kRelu, kPair } kind;
-    int input = 0, node = 0, rank_node = -1;  // whose channels are read, made, and the pair's inner ones
+    enum class Kind { kConv,
+                      kLinear,
+                      kNorm,
+                      kRelu,
+                      kPair } kind;
+    int input = 0, node = 0, rank_node = -1;             // whose channels are read, made, and the pair's inner ones
     std::int64_t window = 1, pixels = 1, per_group = 0;  // per_group: input channels of each group if grouped
     bool bias = false, counted = true, owner = true;
     std::int64_t filters_in = 0;
@@ -59,10 +63,13 @@ class Budget {
 
   Size dense_;
   std::vector<Layer> layers_;
-  std::vector<std::size_t> pair_layers_;                       // index into layers_ per pair
+  std::vector<std::size_t> pair_layers_;  // index into layers_ per pair
   std::vector<std::int64_t> full_channels_, set_sizes_;
-  struct Share { int node; std::int64_t channels; };           // of one group
-  std::vector<std::vector<Share>> shares_;                     // per set
+  struct Share {
+    int node;
+    std::int64_t channels;
+  };                                        // of one group
+  std::vector<std::vector<Share>> shares_;  // per set
 };
 
 // What to keep at most: any conjunction of a share of the FLOPs, a share of the parameters, and a size in bytes.

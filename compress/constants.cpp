@@ -120,8 +120,7 @@ class Propagation {
 class Reader {
  public:
   Reader(const Network& network, int node)
-      : node_(network.graph().at(node)), w_(network.value(node_.weights_name() + ".weight")), in_(w_.dim(w_.shape().rank() - 1)),
-        out_(w_.dim(0)), window_(w_.size() / (in_ * out_)) {}
+      : node_(network.graph().at(node)), w_(network.value(node_.weights_name() + ".weight")), in_(w_.dim(w_.shape().rank() - 1)), out_(w_.dim(0)), window_(w_.size() / (in_ * out_)) {}
 
   std::int64_t out() const { return out_; }
   bool ignores(std::int64_t channel) const {

@@ -9,11 +9,11 @@
 namespace hinge::compress {
 
 enum class Control {
-  kRandom,   // uniform random numbers
-  kSvd,      // norms of the groups of A right after attaching: truncated SVD
-  kL1Norm,   // sum of |w| of the filters (Li et al., "Pruning filters for efficient ConvNets", ICLR 2017, section 3.1)
-  kFpgm,     // sum of the distances to the layer's other filters: those nearest the geometric median go first
-             // (He et al., CVPR 2019, eq. 5)
+  kRandom,  // uniform random numbers
+  kSvd,     // norms of the groups of A right after attaching: truncated SVD
+  kL1Norm,  // sum of |w| of the filters (Li et al., "Pruning filters for efficient ConvNets", ICLR 2017, section 3.1)
+  kFpgm,    // sum of the distances to the layer's other filters: those nearest the geometric median go first
+            // (He et al., CVPR 2019, eq. 5)
 };
 // "random", "svd", "l1-norm", "fpgm"; throws UsageError.
 Control control_of(const std::string& name);

@@ -37,7 +37,9 @@ class Surroundings {
     }
     return false;
   }
-  bool removable(int conv) const { return all(conv, [&](int unit) { return units_.removable(unit); }); }
+  bool removable(int conv) const {
+    return all(conv, [&](int unit) { return units_.removable(unit); });
+  }
   // No other convolution makes (part of) these channels.
   bool makes_alone(int conv) const {
     return all(conv, [&](int unit) { return nodes(members(unit).makers).size() == 1; });
@@ -55,10 +57,10 @@ class Surroundings {
   bool read_whole_by_pointwise(int conv) const {
     const std::set<int> own(units_.of(conv).begin(), units_.of(conv).end());
     return all_readers_pointwise(conv) && all(conv, [&](int unit) {
-      return std::ranges::all_of(members(unit).readers, [&](const auto& slot) {
-        return std::ranges::all_of(units_.of(graph_.at(slot.node).inputs[0]), [&](int read) { return own.contains(read); });
-      });
-    });
+             return std::ranges::all_of(members(unit).readers, [&](const auto& slot) {
+               return std::ranges::all_of(units_.of(graph_.at(slot.node).inputs[0]), [&](int read) { return own.contains(read); });
+             });
+           });
   }
   // A reader that lends or borrows its weights can't take over what zeroed filters leave behind.
   bool has_shared_reader(int conv) const {
@@ -229,12 +231,18 @@ GroupChoice choose_groups(const Graph& dense, const GroupOptions& options) {
   }
   for (int node = 1; node < dense.size(); ++node) {
     if (dense.at(node).kind != OpKind::kConv2d) continue;
-    if (!is_conv(dense.at(node))) refused[node] = "it is grouped: its channels go with those of the convolutions around it";
-    else if (!dense.at(node).weights_of.empty()) refused[node] = fmt::format("it shares the weights of {}", dense.at(node).weights_of);
-    else if (lent.contains(dense.at(node).name)) refused[node] = fmt::format("it shares its weights with {}", lent[dense.at(node).name]);
-    else if (matches(options.exclude, dense.at(node).name)) refused[node] = "excluded";
-    else if (around.reads_input(node)) refused[node] = "it reads the network's input and is left whole";
-    else convs.push_back(node);
+    if (!is_conv(dense.at(node)))
+      refused[node] = "it is grouped: its channels go with those of the convolutions around it";
+    else if (!dense.at(node).weights_of.empty())
+      refused[node] = fmt::format("it shares the weights of {}", dense.at(node).weights_of);
+    else if (lent.contains(dense.at(node).name))
+      refused[node] = fmt::format("it shares its weights with {}", lent[dense.at(node).name]);
+    else if (matches(options.exclude, dense.at(node).name))
+      refused[node] = "excluded";
+    else if (around.reads_input(node))
+      refused[node] = "it reads the network's input and is left whole";
+    else
+      convs.push_back(node);
   }
 
   std::set<int> channels, rows;
@@ -293,7 +301,8 @@ std::vector<GroupSet> group_sets(const Graph& attached, const ChannelUnits& unit
     const auto pair = pair_of.find(layer);
     const bool rows = kind == GroupSet::Kind::kRows;
     require(!rows || pair != pair_of.end(), "groups: {} has no matrix attached", layer);
-    const int node = attached.find(pair == pair_of.end() ? layer : rows ? pair->second->spatial : pair->second->pointwise);
+    const int node = attached.find(pair == pair_of.end() ? layer : rows ? pair->second->spatial
+                                                                        : pair->second->pointwise);
     const GroupSet prototype{.name = rows ? layer + " rank" : layer + " channels", .layer = layer, .block = block_of(layer), .kind = kind, .units = {}, .slices = {}};
     std::vector<GroupSet> sets;
     builder.add(sets, prototype, node);

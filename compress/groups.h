@@ -23,7 +23,11 @@
 
 namespace hinge::compress {
 
-enum class Mode { kAuto, kDecompose, kPrune, kMixed, kBoth };
+enum class Mode { kAuto,
+                  kDecompose,
+                  kPrune,
+                  kMixed,
+                  kBoth };
 // "auto", "decompose", "prune", "mixed", "both"; throws UsageError with the known ones.
 Mode mode_of(const std::string& name);
 std::string_view name_of(Mode mode);
@@ -36,7 +40,8 @@ struct GroupOptions {
 
 // A slice of a convolution's filters [K, R, S, C] for each group of a set.
 struct Slice {
-  enum class Side { kOut, kIn };
+  enum class Side { kOut,
+                    kIn };
   int node = 0;               // in the attached graph
   Side side = Side::kOut;     // output channels (filters) or input channels
   std::vector<int> channels;  // group-major: the same number for each group
@@ -45,10 +50,11 @@ struct Slice {
 
 // Groups that lie in the same place: group g is unit units[g], and its vector is its part of every slice.
 struct GroupSet {
-  enum class Kind { kRows, kChannels };
-  std::string name;        // "layer1.0.conv1" (its rank) or "layer1.0.conv1 columns", "layer1.0.conv1+layer1.0.conv3"
-  std::string layer;       // the convolution of the dense network that makes the channels
-  std::string block;       // "layer1.0"
+  enum class Kind { kRows,
+                    kChannels };
+  std::string name;   // "layer1.0.conv1" (its rank) or "layer1.0.conv1 columns", "layer1.0.conv1+layer1.0.conv3"
+  std::string layer;  // the convolution of the dense network that makes the channels
+  std::string block;  // "layer1.0"
   Kind kind = Kind::kRows;
   std::vector<int> units;
   std::vector<Slice> slices;
@@ -58,13 +64,13 @@ struct GroupSet {
 
 // What is decided on the dense graph, before any matrix is attached.
 struct GroupChoice {
-  std::vector<std::string> attach;   // layers that get a matrix A, in the graph's order
-  std::vector<std::string> rows;     // of these: whose ranks are penalised
-  std::vector<std::string> channels; // layers whose output channels are penalised
+  std::vector<std::string> attach;    // layers that get a matrix A, in the graph's order
+  std::vector<std::string> rows;      // of these: whose ranks are penalised
+  std::vector<std::string> channels;  // layers whose output channels are penalised
   struct Refusal {
     std::string layer, reason;
   };
-  std::vector<Refusal> refused;      // convolutions of which nothing is removed, and why
+  std::vector<Refusal> refused;  // convolutions of which nothing is removed, and why
 };
 GroupChoice choose_groups(const Graph& dense, const GroupOptions& options);
 

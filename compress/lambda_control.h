@@ -26,11 +26,11 @@ class LambdaControl {
  public:
   struct Options {
     Target target;
-    double rate = 0.1;             // of A
-    std::int64_t steps = 1;        // of the whole search
+    double rate = 0.1;       // of A
+    std::int64_t steps = 1;  // of the whole search
     SelectionOptions selection;
-    std::int64_t check_every = 20; // steps between updates
-    double gain = 0.05;            // per update
+    std::int64_t check_every = 20;  // steps between updates
+    double gain = 0.05;             // per update
   };
   explicit LambdaControl(const Options& options) : options_(options) {}
 

@@ -31,11 +31,11 @@ struct PairEdit {
 };
 
 struct CompressionPlan {
-  std::vector<SetEdit> sets;    // one per set, in the structure's order
-  std::vector<PairEdit> pairs;  // one per pair
-  Size before, predicted_after; // of the dense network; of the network that surgery makes
+  std::vector<SetEdit> sets;     // one per set, in the structure's order
+  std::vector<PairEdit> pairs;   // one per pair
+  Size before, predicted_after;  // of the dense network; of the network that surgery makes
   Target target;
-  double threshold = 0.0;       // of the scores
+  double threshold = 0.0;  // of the scores
 
   double flops_ratio() const { return target.flops_ratio(predicted_after, before); }
   bool operator==(const CompressionPlan&) const = default;

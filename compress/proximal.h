@@ -39,14 +39,16 @@ std::vector<double> mean_norms(const std::vector<PenalisedSet>& sets, const Stre
 // Norms of all groups now, divided by gamma (1 where gamma is 0): scores[set][group].
 Scores group_scores(const std::vector<PenalisedSet>& sets, const Stream& stream);
 
-enum class SparsityMethod { kProximal, kAccelerated, kSubgradient };
+enum class SparsityMethod { kProximal,
+                            kAccelerated,
+                            kSubgradient };
 // "pg", "apg", "sgd"; throws UsageError.
 SparsityMethod sparsity_method_of(const std::string& name);
 
 struct ProximalOptions {
   SparsityMethod method = SparsityMethod::kProximal;
-  int every = 1;           // the proximal step is taken every so many steps, with `every` times the step length
-  double momentum = 0.9;   // mu of the accelerated form
+  int every = 1;               // the proximal step is taken every so many steps, with `every` times the step length
+  double momentum = 0.9;       // mu of the accelerated form
   bool exact_overlap = false;  // rows and columns of one matrix: the proximal operator of both penalties (row_column.h)
 };
 

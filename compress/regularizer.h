@@ -35,10 +35,10 @@ struct OptionInfo {
 // What the program prints and the tests go by.
 struct RegularizerInfo {
   std::string name;
-  std::string equation;    // of rho, for people
+  std::string equation;  // of rho, for people
   std::string source;
-  bool convex = false;     // R is a convex function of W
-  bool separable = true;   // R(n) = sum of value(n_g)
+  bool convex = false;    // R is a convex function of W
+  bool separable = true;  // R(n) = sum of value(n_g)
   std::vector<OptionInfo> options;
 };
 

@@ -123,8 +123,7 @@ class Dykstra {
 }  // namespace
 
 kernels::GroupView columns_of(const kernels::GroupView& rows) {
-  return {.data = rows.data, .groups = rows.size, .size = rows.groups, .group_stride = rows.element_stride,
-          .element_stride = rows.group_stride};
+  return {.data = rows.data, .groups = rows.size, .size = rows.groups, .group_stride = rows.element_stride, .element_stride = rows.group_stride};
 }
 
 RowColumnResult shrink_rows_then_columns(const kernels::GroupView& rows, const RowColumnPenalty& penalty,

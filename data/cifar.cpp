@@ -51,8 +51,7 @@ const Layout& cifar10_layout() {
 
 const Layout& cifar100_layout() {
   static const Layout layout{
-      "cifar100",    "cifar-100-binary", {{"coarse label", 20}, {"fine label", 100}},
-      {"train.bin"}, {"test.bin"},       "fine_label_names.txt"};
+      "cifar100", "cifar-100-binary", {{"coarse label", 20}, {"fine label", 100}}, {"train.bin"}, {"test.bin"}, "fine_label_names.txt"};
   return layout;
 }
 

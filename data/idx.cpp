@@ -155,7 +155,7 @@ ImageSet read_fashion_set(const fs::path& dir, const std::string& prefix, const 
   set.pixels = with_border(images, kFashionBorder);
   set.labels.assign(labels.begin(), labels.end());
   set.class_names = {"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
-                     "Sandal",      "Shirt",   "Sneaker",  "Bag",   "Ankle boot"};
+                     "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"};
   return set;
 }
 

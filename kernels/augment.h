@@ -28,7 +28,7 @@ SIMT_HOST_DEVICE inline CropAndFlip draw_crop_and_flip(int padding, bool may_fli
 
 struct AugmentShape {
   std::int64_t n = 0, h = 0, w = 0, c = 0;
-  int padding = 0;        // 0 without flips: normalise only
+  int padding = 0;  // 0 without flips: normalise only
   bool flip = false;
   std::uint64_t seed = 0, epoch = 0;
 };

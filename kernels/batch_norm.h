@@ -30,8 +30,8 @@ struct BatchNormApply {
 };
 
 struct BatchNormGradients {
-  float* dx;      // null: not wanted
-  float* dz;      // gradient of the residual; null: not wanted
+  float* dx;  // null: not wanted
+  float* dz;  // gradient of the residual; null: not wanted
   float* dgamma;
   float* dbeta;
 };

@@ -31,7 +31,8 @@ GroupMapping mapping_of(const GroupSetSpec& spec) {
 std::vector<GroupTask> group_tasks(const GroupSetSpec& spec, int set, int first_part, std::int64_t first_norm) {
   if (spec.parts.empty()) throw std::runtime_error("group table: set " + std::to_string(set) + " has no parts");
   const GroupMapping mapping = mapping_of(spec);
-  const std::int64_t at_once = mapping == GroupMapping::kLane ? 32 : mapping == GroupMapping::kWarp ? 8 : 1;
+  const std::int64_t at_once = mapping == GroupMapping::kLane ? 32 : mapping == GroupMapping::kWarp ? 8
+                                                                                                    : 1;
   std::int64_t per_task = at_once;
   while ((spec.groups + per_task - 1) / per_task > kMostTasks) per_task += at_once;
 

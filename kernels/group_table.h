@@ -54,9 +54,9 @@ struct GroupTable {
   const double* steps = nullptr;    // [sets] step of the proximal operator
   int task_count = 0, set_count = 0;
   // Results.
-  float* norms = nullptr;      // [groups of all sets] before the step
-  double* penalty = nullptr;   // [sets] gamma * sum of value(norm), before the step
-  int* zeros = nullptr;        // [sets] groups that are zero after the step
+  float* norms = nullptr;          // [groups of all sets] before the step
+  double* penalty = nullptr;       // [sets] gamma * sum of value(norm), before the step
+  int* zeros = nullptr;            // [sets] groups that are zero after the step
   double* task_penalty = nullptr;  // [tasks]
   int* task_zeros = nullptr;       // [tasks]
   unsigned* ticket = nullptr;      // 0 between launches

@@ -18,7 +18,13 @@ struct PhiloxWords {
 };
 
 // What a stream of random numbers is for: keeps e.g. the crop of image 7 apart from its dropout mask.
-enum class RandomUse : std::uint32_t { kShuffle, kAugment, kDropout, kInitialise, kDistort, kTest, kRandomGroups };
+enum class RandomUse : std::uint32_t { kShuffle,
+                                       kAugment,
+                                       kDropout,
+                                       kInitialise,
+                                       kDistort,
+                                       kTest,
+                                       kRandomGroups };
 
 SIMT_HOST_DEVICE inline PhiloxWords philox(std::uint64_t key, std::uint64_t counter_high,
                                            std::uint64_t counter_low) {

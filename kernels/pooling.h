@@ -9,7 +9,8 @@
 
 namespace hinge::kernels {
 
-enum class PoolKind { kMax, kAverage };
+enum class PoolKind { kMax,
+                      kAverage };
 
 struct PoolShape {
   std::int64_t n = 0, h = 0, w = 0, c = 0;

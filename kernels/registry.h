@@ -14,7 +14,8 @@
 
 namespace hinge::kernels {
 
-enum class Backend { kCpu, kCuda };
+enum class Backend { kCpu,
+                     kCuda };
 inline constexpr int kBackends = 2;
 inline constexpr const char* kBackendNames[kBackends] = {"cpu", "cuda"};
 

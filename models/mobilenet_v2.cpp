@@ -18,8 +18,7 @@ using Value = GraphBuilder::Value;
 struct Stage {
   int expand, channels, repeats, stride;
 };
-constexpr Stage kStages[] = {{1, 16, 1, 1}, {6, 24, 2, 2},  {6, 32, 3, 2}, {6, 64, 4, 2},
-                             {6, 96, 3, 1}, {6, 160, 3, 2}, {6, 320, 1, 1}};
+constexpr Stage kStages[] = {{1, 16, 1, 1}, {6, 24, 2, 2}, {6, 32, 3, 2}, {6, 64, 4, 2}, {6, 96, 3, 1}, {6, 160, 3, 2}, {6, 320, 1, 1}};
 
 // torchvision's Sequential(conv, BN, ReLU6): .0, .1 and .2
 Value unit(GraphBuilder& g, const std::string& name, Value x, std::int64_t channels, const ConvOptions& conv) {
@@ -58,8 +57,7 @@ Graph mobilenet_v2(bool full_strides, const ModelSettings& settings) {
 
 // timm counts blocks within stages and gives every layer a word.
 std::vector<NameRule> spellings() {
-  std::vector<NameRule> rules = {{"conv_stem", "features.0.0"}, {"bn1", "features.0.1"},   {"conv_head", "features.18.0"},
-                                 {"bn2", "features.18.1"},      {"classifier", "classifier.1"}};
+  std::vector<NameRule> rules = {{"conv_stem", "features.0.0"}, {"bn1", "features.0.1"}, {"conv_head", "features.18.0"}, {"bn2", "features.18.1"}, {"classifier", "classifier.1"}};
   const std::vector<std::pair<const char*, const char*>> first = {
       {"conv_dw", "0.0"}, {"bn1", "0.1"}, {"conv_pw", "1"}, {"bn2", "2"}};
   const std::vector<std::pair<const char*, const char*>> expanding = {

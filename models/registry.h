@@ -37,7 +37,7 @@ struct NameRule {
 
 struct Model {
   Builder build;
-  std::int64_t classes = 10;             // defaults
+  std::int64_t classes = 10;  // defaults
   FeatureShape input{32, 32, 3};
   std::vector<std::string> shortcuts{};  // the choice, the default first; empty where there is none
   std::optional<float> dropout{};        // the default rate; nothing where there is no dropout

@@ -48,9 +48,7 @@ Graph resnext(int depth, const ModelSettings& settings) {
 
 std::vector<NameRule> spellings() {
   std::vector<NameRule> rules = kCifarResNetNames;
-  const std::pair<const char*, const char*> inside[] = {{"conv_reduce", "conv1"}, {"bn_reduce", "bn1"},
-                                                        {"conv_conv", "conv2"},   {"bn", "bn2"},
-                                                        {"conv_expand", "conv3"}, {"bn_expand", "bn3"}};
+  const std::pair<const char*, const char*> inside[] = {{"conv_reduce", "conv1"}, {"bn_reduce", "bn1"}, {"conv_conv", "conv2"}, {"bn", "bn2"}, {"conv_expand", "conv3"}, {"bn_expand", "bn3"}};
   for (const auto& [theirs, ours] : inside) {
     rules.push_back({std::string("layer*.*.") + theirs, std::string("layer*.*.") + ours});
   }

@@ -13,6 +13,7 @@ presets=("${@:-cpu}")
 
 tools/setup.sh --tests
 /usr/bin/python3 tools/dev/check_includes.py
+tools/dev/check_format.sh
 export HINGE_SHARED=${HINGE_SHARED:-$PWD/../shared}
 export HINGE_CIFAR=${HINGE_CIFAR:-$PWD/build/cifar}
 if [ -d "$HINGE_SHARED/data/cifar10" ] && [ ! -f "$HINGE_CIFAR/cifar-10-batches-bin/test_batch.bin" ]; then

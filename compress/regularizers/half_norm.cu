@@ -18,7 +18,7 @@ struct HalfNorm {
     constexpr double kPi = 3.14159265358979323846;
     if (!(norm > 1.5 * std::cbrt(step * step))) return 0.0;
     const double third = norm / 3.0;
-    const double phi = std::acos(0.25 * step / (third * std::sqrt(third)));  // at most acos(1/sqrt(2)) here
+    const double phi = std::acos(0.25 * step / (third * std::sqrt(third)));        // at most acos(1/sqrt(2)) here
     return std::fmin(1.0, 2.0 / 3.0 * (1.0 + std::cos(2.0 / 3.0 * (kPi - phi))));  // without a step 1 up to rounding
   }
 };

@@ -7,7 +7,8 @@
 namespace hinge {
 
 struct Device {
-  enum class Kind : std::uint8_t { kCpu, kCuda };
+  enum class Kind : std::uint8_t { kCpu,
+                                   kCuda };
   Kind kind = Kind::kCpu;
   int index = 0;
 

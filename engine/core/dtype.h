@@ -7,7 +7,11 @@
 
 namespace hinge {
 
-enum class DType : std::uint8_t { kFloat32, kFloat64, kInt32, kInt64, kUint8 };
+enum class DType : std::uint8_t { kFloat32,
+                                  kFloat64,
+                                  kInt32,
+                                  kInt64,
+                                  kUint8 };
 
 constexpr std::size_t size_of(DType dtype) {
   switch (dtype) {

@@ -15,7 +15,8 @@ constexpr std::size_t kAlignment = 64;  // a cache line, and what AVX-512 loads 
 
 // Next size class: multiples of 64 bytes up to 4 KiB, of 4 KiB up to 1 MiB, of 64 KiB above.
 std::size_t round_up(std::size_t bytes) {
-  const std::size_t step = bytes <= 4096 ? kAlignment : bytes <= (1u << 20) ? 4096 : 65536;
+  const std::size_t step = bytes <= 4096 ? kAlignment : bytes <= (1u << 20) ? 4096
+                                                                            : 65536;
   return bytes == 0 ? kAlignment : (bytes + step - 1) / step * step;
 }
 

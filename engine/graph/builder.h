@@ -27,15 +27,10 @@ class GraphBuilder {
   const FeatureShape& shape(Value x) const { return inference_.shapes()[static_cast<std::size_t>(x)]; }
 
   Value conv(const std::string& name, Value x, std::int64_t out, const ConvOptions& o = {}) {
-    return append({OpKind::kConv2d, name, {x},
-                   ConvAttributes{.in = shape(x).c, .out = out, .kernel_h = o.kernel,
-                                  .kernel_w = o.kernel, .stride = o.stride,
-                                  .padding = o.padding < 0 ? o.kernel / 2 : o.padding,
-                                  .groups = o.groups, .bias = o.bias}});
+    return append({OpKind::kConv2d, name, {x}, ConvAttributes{.in = shape(x).c, .out = out, .kernel_h = o.kernel, .kernel_w = o.kernel, .stride = o.stride, .padding = o.padding < 0 ? o.kernel / 2 : o.padding, .groups = o.groups, .bias = o.bias}});
   }
   Value linear(const std::string& name, Value x, std::int64_t out, bool bias = true) {
-    return append({OpKind::kLinear, name, {x},
-                   LinearAttributes{.in = shape(x).c, .out = out, .bias = bias}});
+    return append({OpKind::kLinear, name, {x}, LinearAttributes{.in = shape(x).c, .out = out, .bias = bias}});
   }
   Value batch_norm(const std::string& name, Value x) {
     return append({OpKind::kBatchNorm, name, {x}, BatchNormAttributes{.channels = shape(x).c}});

@@ -33,7 +33,8 @@ std::vector<LayerCost> layer_costs(const Graph& graph);
 Cost cost_of(const Graph& graph);
 
 // Which of the two counts a target is about.
-enum class Count { kMacs, kReference };
+enum class Count { kMacs,
+                   kReference };
 inline std::int64_t flops_of(const Cost& cost, Count count) {
   return count == Count::kMacs ? cost.macs : cost.operations;
 }

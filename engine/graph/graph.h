@@ -16,12 +16,23 @@
 namespace hinge {
 
 enum class OpKind {
-  kInput, kConv2d, kLinear, kBatchNorm, kRelu, kAdd, kConcat, kMaxPool, kAveragePool,
-  kGlobalAveragePool, kShortcutA, kFlatten, kDropout
+  kInput,
+  kConv2d,
+  kLinear,
+  kBatchNorm,
+  kRelu,
+  kAdd,
+  kConcat,
+  kMaxPool,
+  kAveragePool,
+  kGlobalAveragePool,
+  kShortcutA,
+  kFlatten,
+  kDropout
 };
 inline constexpr int kOpKinds = 13;
-std::string_view name_of(OpKind kind);        // "conv2d"
-OpKind op_kind_of(std::string_view name);     // throws Error on an unknown name
+std::string_view name_of(OpKind kind);     // "conv2d"
+OpKind op_kind_of(std::string_view name);  // throws Error on an unknown name
 
 // A picture's extents without the batch. After flatten: h = w = 1 and c counts all features.
 struct FeatureShape {

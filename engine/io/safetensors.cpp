@@ -29,10 +29,7 @@ struct StoredType {
   DType dtype;         // after reading
   std::uint64_t size;  // of an element in the file
 };
-constexpr StoredType kStoredTypes[] = {{"F32", DType::kFloat32, 4}, {"F64", DType::kFloat64, 8},
-                                       {"I32", DType::kInt32, 4},   {"I64", DType::kInt64, 8},
-                                       {"U8", DType::kUint8, 1},    {"F16", DType::kFloat32, 2},
-                                       {"BF16", DType::kFloat32, 2}};
+constexpr StoredType kStoredTypes[] = {{"F32", DType::kFloat32, 4}, {"F64", DType::kFloat64, 8}, {"I32", DType::kInt32, 4}, {"I64", DType::kInt64, 8}, {"U8", DType::kUint8, 1}, {"F16", DType::kFloat32, 2}, {"BF16", DType::kFloat32, 2}};
 
 float float_from_bfloat16(std::uint16_t bits) {
   return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);

@@ -18,7 +18,7 @@ using Metadata = std::map<std::string, std::string>;
 struct ModelFile {
   std::map<std::string, Tensor> tensors;  // as in the file
   Metadata metadata;
-  std::optional<Graph> graph;             // where the file describes itself
+  std::optional<Graph> graph;  // where the file describes itself
 };
 ModelFile read_model_file(const std::filesystem::path& path);
 

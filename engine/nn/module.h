@@ -10,7 +10,11 @@
 
 namespace hinge {
 
-enum class ParameterKind { kConvWeight, kLinearWeight, kBias, kNormScale, kNormShift };
+enum class ParameterKind { kConvWeight,
+                           kLinearWeight,
+                           kBias,
+                           kNormScale,
+                           kNormShift };
 
 // A named weight. The scales multiply the optimiser's rate and decay for this parameter alone.
 struct Parameter {

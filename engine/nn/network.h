@@ -46,9 +46,9 @@ class Network final : public Module {
  private:
   // One step of the forward pass: a node, or a BatchNorm with the add and ReLU that follow it folded in.
   struct Step {
-    int node = 0;            // which node's value it makes
-    int operation = 0;       // which node says what to do
-    int residual = -1;       // the other input of a folded add
+    int node = 0;       // which node's value it makes
+    int operation = 0;  // which node says what to do
+    int residual = -1;  // the other input of a folded add
     bool relu = false;
     std::vector<int> frees;  // values nobody reads afterwards
   };

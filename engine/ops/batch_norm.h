@@ -6,8 +6,8 @@
 namespace hinge {
 
 struct BatchNormOptions {
-  bool training = false;    // batch statistics, and the running ones are updated; else running statistics
-  float momentum = 0.1f;    // running = (1 - momentum) running + momentum batch
+  bool training = false;  // batch statistics, and the running ones are updated; else running statistics
+  float momentum = 0.1f;  // running = (1 - momentum) running + momentum batch
   float epsilon = 1e-5f;
   bool relu = false;
 };

@@ -15,10 +15,10 @@ Tensor capped_relu(const Tensor& x, float ceiling, const Stream& stream);
 Tensor add(const Tensor& a, const Tensor& b, const Stream& stream);
 
 struct DropoutOptions {
-  float rate = 0.5f;       // share of elements set to zero, in [0, 1)
+  float rate = 0.5f;  // share of elements set to zero, in [0, 1)
   std::uint64_t seed = 0;
-  std::uint64_t step = 0;  // the training step: another mask for each
-  std::uint32_t layer = 0; // another mask for each layer
+  std::uint64_t step = 0;   // the training step: another mask for each
+  std::uint32_t layer = 0;  // another mask for each layer
 };
 // y = x / (1 - rate) where kept, else 0: a pure function of the options (Srivastava et al., JMLR 2014).
 Tensor dropout(const Tensor& x, const DropoutOptions& options, const Stream& stream);

@@ -7,8 +7,8 @@ namespace hinge {
 
 struct SgdConfig {
   float momentum = 0.9f;
-  float decay = 1e-4f;       // weight decay
-  bool decoupled = false;    // apart from the gradient (Loshchilov & Hutter, 2019)
+  float decay = 1e-4f;     // weight decay
+  bool decoupled = false;  // apart from the gradient (Loshchilov & Hutter, 2019)
   bool nesterov = false;
   bool decay_norms_and_biases = true;  // false: only weights of convolutions and linear layers decay
 };

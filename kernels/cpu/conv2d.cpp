@@ -25,7 +25,9 @@ using Dims = dnnl::memory::dims;
 constexpr auto kF32 = dnnl::memory::data_type::f32;
 constexpr auto kAny = dnnl::memory::format_tag::any;
 
-enum class Pass { kForward, kBackwardData, kBackwardWeights };
+enum class Pass { kForward,
+                  kBackwardData,
+                  kBackwardWeights };
 constexpr std::array<const char*, 3> kPassNames = {"forward", "backward_data", "backward_weights"};
 
 // x, y in N,H,W,C and w in K,R,S,C as oneDNN sees them: logical dims N,C,H,W / (G,)K,C,R,S with our strides.
@@ -45,7 +47,7 @@ struct UserDescs {
   }
 };
 
-Desc any_like(const Desc& desc) { 
+Desc any_like(const Desc& desc) {
 #if DNNL_VERSION_MAJOR >= 3
   return Desc(desc.get_dims(), kF32, kAny);
 #else

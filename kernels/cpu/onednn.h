@@ -27,8 +27,8 @@ inline dnnl::convolution_forward::primitive_desc forward_descriptor(const ConvMe
                                                                     const dnnl::primitive_attr& attr) {
   using Forward = dnnl::convolution_forward;
 #if DNNL_VERSION_MAJOR >= 3
-  return {onednn_engine(), kind,      algorithm, m.x,  m.w, m.b, m.y,
-          m.stride,        m.padding, m.padding, attr, true};
+  return {onednn_engine(), kind, algorithm, m.x, m.w, m.b, m.y,
+          m.stride, m.padding, m.padding, attr, true};
 #else
   const auto make = [&]() -> Forward::desc {
     if (m.b.is_zero()) return {kind, algorithm, m.x, m.w, m.y, m.stride, m.padding, m.padding};
@@ -42,8 +42,8 @@ inline dnnl::convolution_backward_data::primitive_desc backward_data_descriptor(
     const ConvMemory& m, dnnl::algorithm algorithm,
     const dnnl::convolution_forward::primitive_desc& hint, const dnnl::primitive_attr& attr) {
 #if DNNL_VERSION_MAJOR >= 3
-  return {onednn_engine(), algorithm, m.x,  m.w, m.y, m.stride, m.padding, m.padding,
-          hint,            attr,      true};
+  return {onednn_engine(), algorithm, m.x, m.w, m.y, m.stride, m.padding, m.padding,
+          hint, attr, true};
 #else
   dnnl::convolution_backward_data::desc desc(algorithm, m.x, m.w, m.y, m.stride, m.padding,
                                              m.padding);
@@ -55,8 +55,8 @@ inline dnnl::convolution_backward_weights::primitive_desc backward_weights_descr
     const ConvMemory& m, dnnl::algorithm algorithm,
     const dnnl::convolution_forward::primitive_desc& hint, const dnnl::primitive_attr& attr) {
 #if DNNL_VERSION_MAJOR >= 3
-  return {onednn_engine(), algorithm, m.x,  m.w, m.b, m.y, m.stride, m.padding, m.padding,
-          hint,            attr,      true};
+  return {onednn_engine(), algorithm, m.x, m.w, m.b, m.y, m.stride, m.padding, m.padding,
+          hint, attr, true};
 #else
   using Backward = dnnl::convolution_backward_weights;
   const auto make = [&]() -> Backward::desc {

@@ -58,7 +58,11 @@ class Block {
   [[noreturn]] void fault(const std::string& what) const;
 
  private:
-  enum class State : std::uint8_t { kReady, kAtBarrier, kInWarp, kAtGridBarrier, kLeft };
+  enum class State : std::uint8_t { kReady,
+                                    kAtBarrier,
+                                    kInWarp,
+                                    kAtGridBarrier,
+                                    kLeft };
 
   struct WarpCall {
     WarpOp op = WarpOp::kSync;

@@ -21,9 +21,9 @@
 #define __launch_bounds__(...)
 
 // A static array of the block. The tag's address is different for every declaration and template instance.
-#define SIMT_SHARED(type, name, extents)  \
-  static const char name##_tag = 0;       \
-  using name##_array = type extents;      \
+#define SIMT_SHARED(type, name, extents)            \
+  static const char name##_tag = 0;                 \
+  using name##_array = type extents;                \
   name##_array& name = *static_cast<name##_array*>( \
       ::simt::emulator::static_shared(&name##_tag, sizeof(name##_array)))
 

@@ -42,7 +42,8 @@ void check_shape(const char* name, const LaunchShape& shape) {
 class Grid {
  public:
   explicit Grid(Launch& launch) : launch_(launch), count_(launch.shape.blocks.count()) {
-    places_ = launch.shape.cooperative ? count_ : launch.schedule == Schedule::kShuffled ? kShuffledResident : 1;
+    places_ = launch.shape.cooperative ? count_ : launch.schedule == Schedule::kShuffled ? kShuffledResident
+                                                                                         : 1;
   }
 
   void run() {

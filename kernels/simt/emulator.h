@@ -36,7 +36,9 @@ namespace emulator {
 //   kReverse   blocks from the last to the first, threads from the last to the first
 //   kShuffled  several blocks at a time, the next block and the order of its threads drawn anew for every round;
 //              atomics and fences may let other threads run first
-enum class Schedule { kForward, kReverse, kShuffled };
+enum class Schedule { kForward,
+                      kReverse,
+                      kShuffled };
 
 void set_schedule(Schedule schedule, std::uint64_t seed = 0);
 
@@ -57,12 +59,23 @@ struct Place {
 
 // --- called by the running thread ---
 
-enum class Vote { kNone, kCount, kAnd, kOr };
+enum class Vote { kNone,
+                  kCount,
+                  kAnd,
+                  kOr };
 // Waits for all threads of the block; returns the vote over `predicate`.
 int block_barrier(Vote vote, bool predicate, Place place);
 void grid_barrier(Place place);
 
-enum class WarpOp { kSync, kShuffle, kBallot, kAdd, kMin, kMax, kAnd, kOr, kXor };
+enum class WarpOp { kSync,
+                    kShuffle,
+                    kBallot,
+                    kAdd,
+                    kMin,
+                    kMax,
+                    kAnd,
+                    kOr,
+                    kXor };
 // Waits for the lanes of `mask`; a lane that is named but has left is a fault (stricter than CUDA).
 //   kShuffle   the operand of lane `source`; all ones if that lane takes no part (undefined in CUDA)
 //   kBallot    the lanes of the mask whose operand is not 0

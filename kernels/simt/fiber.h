@@ -33,8 +33,8 @@ class Fiber {
   std::byte* stack_ = nullptr;
   void (*body_)(void*) = nullptr;
   void* argument_ = nullptr;
-  void* fake_stack_ = nullptr;            // AddressSanitizer's, while suspended
-  const void* outside_stack_ = nullptr;   // bounds of the caller's stack, for AddressSanitizer
+  void* fake_stack_ = nullptr;           // AddressSanitizer's, while suspended
+  const void* outside_stack_ = nullptr;  // bounds of the caller's stack, for AddressSanitizer
   std::size_t outside_size_ = 0;
 };
 

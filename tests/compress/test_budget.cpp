@@ -76,9 +76,7 @@ TEST_CASE("no smaller threshold meets the target: the choice is the exact one") 
       for (bool ties : {false, true}) {
         const Scores scores = c.scores(seed, ties);
         const std::vector<Target> targets = {
-            flops(1.0), flops(0.75), flops(0.5, Count::kReference), flops(0.35),
-            {.count = Count::kMacs, .flops = {}, .parameters = 0.6, .bytes = {}},
-            {.count = Count::kMacs, .flops = 0.8, .parameters = 0.55, .bytes = 700'000}};
+            flops(1.0), flops(0.75), flops(0.5, Count::kReference), flops(0.35), {.count = Count::kMacs, .flops = {}, .parameters = 0.6, .bytes = {}}, {.count = Count::kMacs, .flops = 0.8, .parameters = 0.55, .bytes = 700'000}};
         for (const Target& target : targets) {
           INFO("seed " << seed << " ties " << ties << " target " << target.to_string());
           const Selection selection = select_groups(c.budget, scores, target, {});

@@ -143,8 +143,7 @@ TEST_CASE("the proximal step of a group is the global minimiser of its own objec
 }
 
 TEST_CASE("the proximal step of a set of groups is the global minimiser, with ties and with nothing above the step") {
-  const std::vector<std::vector<double>> sets = {{}, {0.0}, {1.0}, {0.0, 0.0}, {1.0, 1.0}, {1.0, 0.0}, {0.3, 2.0}, {1.0, 1.0, 1.0},
-                                                 {0.2, 0.2, 0.1}, {0.5, 1.0, 1.5}, {3.0, 3.0, 0.01}, {1e-30, 1.0, 1.0}, {0.0, 0.0, 0.0}};
+  const std::vector<std::vector<double>> sets = {{}, {0.0}, {1.0}, {0.0, 0.0}, {1.0, 1.0}, {1.0, 0.0}, {0.3, 2.0}, {1.0, 1.0, 1.0}, {0.2, 0.2, 0.1}, {0.5, 1.0, 1.5}, {3.0, 3.0, 0.01}, {1e-30, 1.0, 1.0}, {0.0, 0.0, 0.0}};
   for_each_regularizer([&](const Regularizer& r) {
     for (const std::vector<double>& n : sets) {
       for (double step : {0.0, 0.05, 0.2, 0.5, 1.0, 2.0, 100.0}) {
@@ -328,7 +327,8 @@ TEST_CASE("groups made of several parts shrink like the concatenated groups") {
         Tensor result = Tensor::empty({groups, 15});
         for (std::int64_t g = 0; g < groups; ++g) {
           for (std::int64_t j = 0; j < 15; ++j) {
-            result.mutable_data()[g * 15 + j] = j < 5 ? first.data()[g * 5 + j] : j < 14 ? second.data()[(j - 5) * groups + g] : third.data()[g];
+            result.mutable_data()[g * 15 + j] = j < 5 ? first.data()[g * 5 + j] : j < 14 ? second.data()[(j - 5) * groups + g]
+                                                                                         : third.data()[g];
           }
         }
         return result;
@@ -409,7 +409,7 @@ TEST_CASE("known operators have their known values") {
   CHECK(make_regularizer("l0")->shrink(1.4142, 1.0) == 0.0);
   CHECK(make_regularizer("l0")->shrink(1.4143, 1.0) == 1.0);
   CHECK(make_regularizer("l1-2")->scales(std::vector<double>{0.5, 0.5, 0.4}, 1.0) == std::vector<double>{1.0, 0.0, 0.0});
-  CHECK(make_regularizer("mcp", {{"gamma", 2.0}})->shrink(1.5, 1.0) * 1.5 == testing::Approx(1.0));   // (1.5 - 1)/(1 - 1/2)
+  CHECK(make_regularizer("mcp", {{"gamma", 2.0}})->shrink(1.5, 1.0) * 1.5 == testing::Approx(1.0));  // (1.5 - 1)/(1 - 1/2)
   CHECK(make_regularizer("mcp", {{"gamma", 2.0}})->shrink(2.5, 1.0) == 1.0);
-  CHECK(make_regularizer("scad", {{"a", 3.0}})->shrink(2.5, 1.0) * 2.5 == testing::Approx(2.0));      // (2*2.5 - 3)/(2 - 1)
+  CHECK(make_regularizer("scad", {{"a", 3.0}})->shrink(2.5, 1.0) * 2.5 == testing::Approx(2.0));  // (2*2.5 - 3)/(2 - 1)
 }

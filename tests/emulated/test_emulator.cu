@@ -232,7 +232,7 @@ TEST_CASE("a grid barrier holds every block of a cooperative launch") {
 
 TEST_CASE("vectors are read and written whole") {
   std::vector<float4> in(33), out(33);
-  for (float i = 0; float4& v : in) v = make_float4(i, i + 1, i + 2, i + 3), i += 4;
+  for (float i = 0; float4 & v : in) v = make_float4(i, i + 1, i + 2, i + 3), i += 4;
   simt::launch("vectors", {1, 33}, nullptr, &vectors, in.data(), out.data());
   CHECK((out[32].x == 131.0f && out[32].w == 128.0f && out[0].y == 2.0f));
 }

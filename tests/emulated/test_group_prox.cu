@@ -86,8 +86,8 @@ Network make_network() {
   };
   for (const std::int64_t n : kSizesThatHurt) {
     const double step = 0.5 * std::sqrt(static_cast<double>(n) / 3.0);  // near the middle of the norms: some groups die
-    add(n * 33, {{{0, n, n, 1}}, 33, 0.5, step * 2});                    // contiguous, short
-    add(n * 33, {{{0, 33, 1, n}}, n, 2.0, 3.3});                         // rows of A [33, n]
+    add(n * 33, {{{0, n, n, 1}}, 33, 0.5, step * 2});                   // contiguous, short
+    add(n * 33, {{{0, 33, 1, n}}, n, 2.0, 3.3});                        // rows of A [33, n]
   }
   for (const std::int64_t n : {1023, 1024, 1025, 4608, 8192, 8193, 9001}) add(n * 3, {{{0, n, n, 1}}, 3, 1.0, 0.98 * std::sqrt(n / 3.0)});
   add(7 * 129, {{{0, 129, 129, 1}}, 7, 1.0, 6.5}, 1);

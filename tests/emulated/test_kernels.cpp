@@ -190,8 +190,7 @@ TEST_CASE("batch norm's statistics, output and gradients agree with the referenc
 
 TEST_CASE("pooling gives the CPU's bytes, forwards and backwards, for every window") {
   for (const PoolKind kind : {PoolKind::kMax, PoolKind::kAverage}) {
-    for (const PoolShape& s : {PoolShape{2, 8, 8, 33, 8, 8, 0, kind}, {1, 7, 9, 8, 3, 2, 1, kind}, {3, 5, 5, 4, 2, 2, 0, kind},
-                               {1, 6, 6, 129, 3, 1, 1, kind}, {0, 4, 4, 4, 2, 2, 0, kind}}) {
+    for (const PoolShape& s : {PoolShape{2, 8, 8, 33, 8, 8, 0, kind}, {1, 7, 9, 8, 3, 2, 1, kind}, {3, 5, 5, 4, 2, 2, 0, kind}, {1, 6, 6, 129, 3, 1, 1, kind}, {0, 4, 4, 4, 2, 2, 0, kind}}) {
       const Tensor x = distinct_tensor({std::max<std::int64_t>(s.input_size(), 0)});
       const Tensor dy = random_tensor({s.output_size()}, 2);
       Tensor y = Tensor::empty({s.output_size()}), dx = Tensor::empty({s.input_size()});

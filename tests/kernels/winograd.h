@@ -15,7 +15,8 @@
 
 namespace hinge::testing {
 
-enum class Terms { kSigned, kAbsolute };
+enum class Terms { kSigned,
+                   kAbsolute };
 
 // x [N, H, W, C], w [K, 3, 3, C] -> y [N, P, Q, K]; stride 1, one group.
 Array winograd_forward(const Array& x, const Array& w, int padding, Terms terms);

@@ -22,8 +22,10 @@ namespace {
 Graph small(const std::string& name) {
   const models::Model& model = models::find(name);
   models::ModelOptions options;
-  if (model.input.h > 32) options = {.classes = 10, .input = {64, 64, 3}};
-  else if (name != "vgg16") options.input = {16, 16, 3};
+  if (model.input.h > 32)
+    options = {.classes = 10, .input = {64, 64, 3}};
+  else if (name != "vgg16")
+    options.input = {16, 16, 3};
   if (model.dropout) options.dropout = 0.1f;
   return models::build(name, options);
 }

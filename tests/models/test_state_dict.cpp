@@ -105,8 +105,7 @@ TEST_CASE("other spellings of the CIFAR ResNets load: fc and downsample, and con
 TEST_CASE("timm's MobileNetV2 loads, every layer where its shape and place say") {
   const Graph graph = models::build("mobilenet_v2", {.classes = 5});
   // Ours to timm's: blocks are counted within the stages of table 2.
-  std::map<std::string, std::string> theirs = {{"features.0.0", "conv_stem"}, {"features.0.1", "bn1"}, {"features.18.0", "conv_head"},
-                                               {"features.18.1", "bn2"}, {"classifier.1", "classifier"}};
+  std::map<std::string, std::string> theirs = {{"features.0.0", "conv_stem"}, {"features.0.1", "bn1"}, {"features.18.0", "conv_head"}, {"features.18.1", "bn2"}, {"classifier.1", "classifier"}};
   int feature = 1;
   const int repeats[] = {1, 2, 3, 4, 3, 3, 1};
   for (int stage = 0; stage < 7; ++stage) {
@@ -139,9 +138,9 @@ TEST_CASE("what doesn't fit is listed with counts, names and both shapes") {
   file.tensors.at("bn1.bias") = Tensor::zeros({16}, DType::kFloat64);
   const std::string message = error_message(file, "resnet8", {.shortcut = "A-stride"});
   for (const std::string& part : {std::string("some/file"), std::string("resnet8"), fmt::format("matched: {} of {}", all - 3, all),
-                                 std::string("missing: bn1.weight [16]"), std::string("not in the network: head.bias"),
-                                 std::string("layer1.0.conv1.weight is F32 [16, 16, 1, 1], expected F32 [16, 16, 3, 3]"),
-                                 std::string("bn1.bias is F64 [16], expected F32 [16]")}) {
+                                  std::string("missing: bn1.weight [16]"), std::string("not in the network: head.bias"),
+                                  std::string("layer1.0.conv1.weight is F32 [16, 16, 1, 1], expected F32 [16, 16, 3, 3]"),
+                                  std::string("bn1.bias is F64 [16], expected F32 [16]")}) {
     CHECK_THAT(message, contains(part));
   }
   // A long list is cut, with the rest counted; and the model that does fit is named.

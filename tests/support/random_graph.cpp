@@ -57,7 +57,8 @@ class Writer {
   }
   Value grouped(Value x) {
     const std::int64_t c = shape(x).c;
-    const int groups = static_cast<int>(dice_.chance(50) ? c : c % 2 == 0 ? c / 2 : c);
+    const int groups = static_cast<int>(dice_.chance(50) ? c : c % 2 == 0 ? c / 2
+                                                                          : c);
     const bool padded = dice_.chance(70) || shape(x).h < 3;
     return finish(g_.conv(name("grouped"), x, c * (dice_.chance(20) ? 2 : 1),
                           {.kernel = padded || shape(x).h >= 3 ? 3 : 1, .groups = groups, .padding = padded ? 1 : 0, .bias = dice_.chance(40)}));

@@ -17,7 +17,7 @@ namespace hinge::testing {
 
 // Sizes at which kernels break: around a vector, around a tile, one, none.
 inline const std::vector<std::int64_t> kSizesThatHurt = {1, 31, 32, 33, 127, 128, 129};
-inline const std::vector<std::int64_t> kCountsThatHurt = {0,   1,   31,  32,   33,
+inline const std::vector<std::int64_t> kCountsThatHurt = {0, 1, 31, 32, 33,
                                                           127, 128, 129, 1000, 40000};
 
 struct Array {

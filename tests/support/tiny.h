@@ -34,7 +34,8 @@ inline void write_tiny_cifar(const std::filesystem::path& folder, int images) {
       out.put(static_cast<char>(label));
       for (std::uint64_t p = 0; p < 3072; ++p) {
         const auto words = random_words(static_cast<std::uint64_t>(file), RandomUse::kTest, static_cast<std::uint64_t>(i), p);
-        const int base = p < 1024 ? label * 20 : p < 2048 ? 200 - label * 18 : (label % 3) * 70;
+        const int base = p < 1024 ? label * 20 : p < 2048 ? 200 - label * 18
+                                                          : (label % 3) * 70;
         out.put(static_cast<char>(base + static_cast<int>(words.word[0] % 40)));
       }
     }

@@ -1,8 +1,8 @@
 // The program from outside: exit codes, messages, JSON.
 #include <nlohmann/json.hpp>
 
-#include "engine/io/safetensors.h"
 #include "engine/graph/cost.h"
+#include "engine/io/safetensors.h"
 #include "engine/nn/model_file.h"
 #include "tests/support/catch.h"
 #include "tests/support/tiny.h"
@@ -41,7 +41,8 @@ TEST_CASE("a mistyped command, option or name is refused with exit code 2 and th
   check_refused({"info", "--model", "resnet20", "--shortcut", "a-pool"}, 2, {"a-pool", "A-pool"});
   check_refused({"eval", "--weights", b.weights, "--data", "cifar1O", "--data-dir", b.data}, 2, {"cifar1O", "cifar10"});
   check_refused({"compress", "--weights", b.weights, "--data", "cifar10", "--data-dir", b.data, "--out", b.at("run"),
-                 "--regularizer", "l11"}, 2, {"l11", "known: ", "l1"});
+                 "--regularizer", "l11"},
+                2, {"l11", "known: ", "l1"});
   check_refused({}, 2, {"subcommand"});
   CHECK_FALSE(std::filesystem::exists(b.at("run")));
 }

@@ -23,8 +23,9 @@ struct Bench {
   std::string at(const std::string& name) const { return (scratch.folder() / name).string(); }
   void write(const std::vector<float>& values, const std::string& type) const {
     const std::string header = R"({"zz":{"dtype":"F16","shape":[3],"data_offsets":[0,6]},"__metadata__":{"who":"a test"},)"
-                               R"("A.weight":{"dtype":")" + type + R"(","shape":[4,3],"data_offsets":[6,54]},)"
-                               R"("conv":{"dtype":"U8","shape":[2,1,1],"data_offsets":[54,56]}})";
+                               R"("A.weight":{"dtype":")" +
+                               type + R"(","shape":[4,3],"data_offsets":[6,54]},)"
+                                      R"("conv":{"dtype":"U8","shape":[2,1,1],"data_offsets":[54,56]}})";
     std::string bytes = io::file_with(header, 56);
     std::memcpy(bytes.data() + 8 + header.size() + 6, values.data(), 48);
     io::write_file_atomically(file, bytes);

@@ -77,7 +77,11 @@ Compression::Compression(const CompressOptions& options, CompressionTask task, R
     results_.push_back({.target = target,
                         .folder = several ? run_.path() / name : run_.path(),
                         .phase = several ? "finetune " + name : "finetune",
-                        .plan = {}, .proof = {}, .network = {}, .outcome = {}, .after = {}});
+                        .plan = {},
+                        .proof = {},
+                        .network = {},
+                        .outcome = {},
+                        .after = {}});
   }
 }
 
@@ -126,8 +130,7 @@ std::vector<Arrival> Compression::search(Network& attached, const compress::Budg
   compress::ProximalOptimizer optimizer(
       std::make_unique<Sgd>(training.sgd()), compress::make_regularizer(search.regularizer, search.parsed_regularizer_options()),
       compress::penalised_sets(attached, task_.structure),
-      {.method = compress::sparsity_method_of(search.optimizer), .every = search.prox_every, .momentum = training.momentum,
-       .exact_overlap = search.overlap == "exact"});
+      {.method = compress::sparsity_method_of(search.optimizer), .every = search.prox_every, .momentum = training.momentum, .exact_overlap = search.overlap == "exact"});
   const auto images = static_cast<std::int64_t>(data_.split.train.size());
   const std::int64_t steps = std::max<std::int64_t>(1, images / training.batch) * search.epochs;
   SearchHooks hooks(search, task_.targets, steps, task_.structure, attached, optimizer, budget);
@@ -192,8 +195,7 @@ void Compression::cut(Result& result, const compress::CompressionPlan& plan, Net
   require(proof.relative() <= compress::kProofBound,
           "proof failed: masked and shrunken network differ by {:.3e} of the largest logit, at most {:.0e} is allowed",
           proof.relative(), compress::kProofBound);
-  result.proof = {{"images", proof.images}, {"largest_difference", proof.largest_difference},
-                  {"largest_logit", proof.largest_logit}, {"relative", proof.relative()}, {"bound", compress::kProofBound}};
+  result.proof = {{"images", proof.images}, {"largest_difference", proof.largest_difference}, {"largest_logit", proof.largest_logit}, {"relative", proof.relative()}, {"bound", compress::kProofBound}};
   result.plan = compress::plan_to_json(plan);
   std::filesystem::create_directories(result.folder);
   io::write_json(result.folder / "groups.json", group_report(task_.structure, budget, plan, scores, options_.search.minimum_share));

@@ -20,14 +20,14 @@ struct CompressOptions {
   std::vector<std::string> target = {"flops=0.5"};
   std::string count = "macs";
   std::string method = "hinge";
-  std::string plan;                  // a plan.json to carry out instead of a search
+  std::string plan;  // a plan.json to carry out instead of a search
   std::vector<std::string> exclude;
   SearchOptions search;
   TrainingOptions finetune{.epochs = 20, .lr = 0.01};
   DistillationOptions distillation;
   RunOptions run;
-  std::string recipe;                // where the options came from
-  nlohmann::json expected;           // the recipe's row of the paper's tables
+  std::string recipe;       // where the options came from
+  nlohmann::json expected;  // the recipe's row of the paper's tables
 
   compress::GroupOptions groups() const;
 };

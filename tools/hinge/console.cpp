@@ -27,8 +27,7 @@ std::string duration_text(double seconds) {
 }
 
 Progress::Progress(std::string label, std::int64_t total, std::int64_t start)
-    : label_(std::move(label)), total_(std::max<std::int64_t>(1, total)), start_(start), begun_(Clock::now()),
-      drawn_(begun_), terminal_(isatty(STDERR_FILENO) != 0) {}
+    : label_(std::move(label)), total_(std::max<std::int64_t>(1, total)), start_(start), begun_(Clock::now()), drawn_(begun_), terminal_(isatty(STDERR_FILENO) != 0) {}
 
 Progress::~Progress() { finish(); }
 

@@ -60,8 +60,9 @@ Action declare_eval(CLI::App& app) {
   flags.option("--logits", options->logits, "Write the logits [images, classes] to this safetensors file");
   flags.option("--json", options->json, "Write the result as JSON to a file, or to standard output with -");
   flags.option("--threads", options->threads, "Threads to compute with (0: all)")->check(CLI::Range(0, 1024));
-  app.footer("Example:\n  hinge eval --weights resnet20.safetensors --model resnet20 --shortcut A-stride --data cifar10 "
-             "--data-dir DIR\n             --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225");
+  app.footer(
+      "Example:\n  hinge eval --weights resnet20.safetensors --model resnet20 --shortcut A-stride --data cifar10 "
+      "--data-dir DIR\n             --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225");
   return [options] { evaluate_file(*options); };
 }
 

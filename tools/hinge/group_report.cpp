@@ -26,7 +26,7 @@ nlohmann::json group_report(const compress::Structure& structure, const compress
     fewer[s] = std::max<std::int64_t>(1, fewer[s] - 1);
     const compress::Size now = budget.size(counts), then = budget.size(fewer);
     const std::int64_t minimum = compress::minimum_groups(edit.groups, minimum_share);
-    const char* bound = rows && merged[set.layer]                                   ? "merged"
+    const char* bound = rows && merged[set.layer]                                    ? "merged"
                         : static_cast<std::int64_t>(edit.kept.size()) == edit.groups ? "nothing removed"
                         : static_cast<std::int64_t>(edit.kept.size()) <= minimum     ? "minimum share"
                                                                                      : "threshold";
@@ -39,7 +39,8 @@ nlohmann::json group_report(const compress::Structure& structure, const compress
                     {"minimum", minimum},
                     {"macs_per_group", now.cost.macs - then.cost.macs},
                     {"parameters_per_group", now.cost.parameters - then.cost.parameters},
-                    {"form", !rows ? "channels" : merged[set.layer] ? "merged" : "pair"},
+                    {"form", !rows ? "channels" : merged[set.layer] ? "merged"
+                                                                    : "pair"},
                     {"bound", bound}});
   }
   nlohmann::json refused = nlohmann::json::array();

@@ -74,7 +74,7 @@ LoadedData load_data(const DataOptions& options, const std::optional<data::Norma
 struct LoadedModel {
   Network network;
   std::optional<data::Normalization> normalization;  // stored by us in the file
-  bool picture_known = true;  // the file says how large its pictures are; a state dict of PyTorch doesn't
+  bool picture_known = true;                         // the file says how large its pictures are; a state dict of PyTorch doesn't
 };
 LoadedModel load_model(const WeightsOptions& options);
 Metadata normalization_metadata(const data::Normalization& normalization);

@@ -67,11 +67,12 @@ int report_usage(const CLI::App& app, const CLI::ParseError& error, int argc, co
 int run_program(int argc, const char* const* argv) {
   flush_denormals();
   watch_for_interrupts();
-  CLI::App app("hinge: train, compress and evaluate neural networks by group sparsity.\n"
-               "A typical job:\n"
-               "  hinge compress --weights resnet20.safetensors --data cifar10 --data-dir DIR --target flops=0.5 --out RUN\n"
-               "  hinge eval     --weights RUN/model.safetensors --data cifar10 --data-dir DIR",
-               "hinge");
+  CLI::App app(
+      "hinge: train, compress and evaluate neural networks by group sparsity.\n"
+      "A typical job:\n"
+      "  hinge compress --weights resnet20.safetensors --data cifar10 --data-dir DIR --target flops=0.5 --out RUN\n"
+      "  hinge eval     --weights RUN/model.safetensors --data cifar10 --data-dir DIR",
+      "hinge");
   app.set_version_flag("--version", std::string("hinge ") + HINGE_VERSION + " (" + HINGE_BUILD + ")");
   app.require_subcommand(1);
   std::vector<std::pair<CLI::App*, Action>> actions;

@@ -139,10 +139,7 @@ void describe_step(const Options& options) {
   if (!options.out.empty() && std::filesystem::exists(options.out)) fail_usage("--out {} exists already; choose another name", options.out);
 
   Patch patch(options.file, options.tensor);
-  json report = {{"file", options.file},   {"tensor", options.tensor},
-                 {"groups", options.groups}, {"regularizer", options.regularizer},
-                 {"step", options.step},   {"options", regularizer->options()},
-                 {"shape", {patch.matrix().dim(0), patch.matrix().dim(1)}}};
+  json report = {{"file", options.file}, {"tensor", options.tensor}, {"groups", options.groups}, {"regularizer", options.regularizer}, {"step", options.step}, {"options", regularizer->options()}, {"shape", {patch.matrix().dim(0), patch.matrix().dim(1)}}};
   std::vector<Effect> effects;
   if (both) {
     effects = shrink_both(*regularizer, patch.rows(), options, report);
@@ -154,11 +151,12 @@ void describe_step(const Options& options) {
   double penalty = 0.0, penalty_after = 0.0;
   for (const Effect& effect : effects) {
     penalty += regularizer->penalty(effect.before), penalty_after += regularizer->penalty(effect.after);
-    const std::pair<const char*, json> entries[] = {{"norms", effect.before}, {"norms_after", effect.after},
-                                                    {"scales", effect.scales}, {"zeros", effect.zeros()}};
+    const std::pair<const char*, json> entries[] = {{"norms", effect.before}, {"norms_after", effect.after}, {"scales", effect.scales}, {"zeros", effect.zeros()}};
     for (const auto& [key, value] : entries) {
-      if (both) report[key][effect.direction] = value;
-      else report[key] = value;
+      if (both)
+        report[key][effect.direction] = value;
+      else
+        report[key] = value;
     }
   }
   report["penalty"] = penalty, report["penalty_after"] = penalty_after;
@@ -194,11 +192,9 @@ void list_regularizers(const Options& options) {
     json known = json::array();
     for (const compress::OptionInfo& option : info.options) {
       say("         {} = {}   {}; {}", option.name, option.value, range_text(option), option.meaning);
-      known.push_back({{"name", option.name}, {"default", option.value}, {"above", option.above},
-                       {"at_most", option.at_most}, {"meaning", option.meaning}});
+      known.push_back({{"name", option.name}, {"default", option.value}, {"above", option.above}, {"at_most", option.at_most}, {"meaning", option.meaning}});
     }
-    report.push_back({{"name", name}, {"equation", info.equation}, {"source", info.source}, {"convex", info.convex},
-                      {"separable", info.separable}, {"options", known}});
+    report.push_back({{"name", name}, {"equation", info.equation}, {"source", info.source}, {"convex", info.convex}, {"separable", info.separable}, {"options", known}});
   }
   if (options.json == "-") {
     std::fputs((io::json_text(report, "regularisers", 2) + "\n").c_str(), stdout);
@@ -223,10 +219,11 @@ Action declare_prox(CLI::App& app) {
   flags.option("--out", options->out, "The file with the shrunken matrix; everything else in it stays as it is");
   flags.option("--json", options->json, "Write the result as JSON to a file, or to standard output with -");
   flags.flag("--list", options->list, "Print every regulariser with its equation and options");
-  app.footer("With x_g the norm of group g before, x the one after:  x = argmin 1/2 (x - x_g)^2 + step * penalty(x)\n"
-             "Examples:\n  hinge prox net.safetensors --tensor fc.weight --groups columns --regularizer l1/2 --step 0.1 --out smaller.safetensors\n"
-             "  hinge prox net.safetensors --tensor fc.weight --regularizer logsum --option eps=1e-2 --step 0.05 --json -\n"
-             "  hinge prox --list");
+  app.footer(
+      "With x_g the norm of group g before, x the one after:  x = argmin 1/2 (x - x_g)^2 + step * penalty(x)\n"
+      "Examples:\n  hinge prox net.safetensors --tensor fc.weight --groups columns --regularizer l1/2 --step 0.1 --out smaller.safetensors\n"
+      "  hinge prox net.safetensors --tensor fc.weight --regularizer logsum --option eps=1e-2 --step 0.05 --json -\n"
+      "  hinge prox --list");
   return [options] {
     if (options->json == "-") lines_to_stderr();
     options->list ? list_regularizers(*options) : describe_step(*options);

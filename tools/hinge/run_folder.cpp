@@ -37,10 +37,7 @@ std::string utc_now() {
 }
 
 nlohmann::json environment() {
-  return {{"hinge", HINGE_VERSION},       {"build", HINGE_BUILD},
-          {"processor", processor_name()}, {"threads", omp_get_max_threads()},
-          {"device", "cpu"},              {"convolutions", kernels::conv_library()},
-          {"started", utc_now()}};
+  return {{"hinge", HINGE_VERSION}, {"build", HINGE_BUILD}, {"processor", processor_name()}, {"threads", omp_get_max_threads()}, {"device", "cpu"}, {"convolutions", kernels::conv_library()}, {"started", utc_now()}};
 }
 
 RunFolder::RunFolder(std::filesystem::path path) : path_(std::move(path)) {

@@ -10,8 +10,7 @@ namespace {
 // Sum of the norms of the rows of A in a gradient of A, [K, 1, 1, rank].
 double sum_of_row_norms(const Tensor& gradient, const Stream& stream) {
   Tensor shared = gradient;
-  const kernels::GroupView rows{.data = shared.mutable_data(), .groups = gradient.dim(3), .size = gradient.dim(0), .group_stride = 1,
-                                .element_stride = gradient.dim(3)};
+  const kernels::GroupView rows{.data = shared.mutable_data(), .groups = gradient.dim(3), .size = gradient.dim(0), .group_stride = 1, .element_stride = gradient.dim(3)};
   const std::vector<float> norms = compress::group_norms(std::span(&rows, 1), stream);
   return std::accumulate(norms.begin(), norms.end(), 0.0);
 }
@@ -69,11 +68,7 @@ compress::SelectionOptions SearchOptions::selection(const compress::Structure& s
 SearchHooks::SearchHooks(const SearchOptions& options, std::vector<compress::Target> targets, std::int64_t steps,
                          const compress::Structure& structure, Network& attached, compress::ProximalOptimizer& optimizer,
                          const compress::Budget& budget)
-    : options_(options), targets_(std::move(targets)), structure_(structure), network_(attached), optimizer_(optimizer), budget_(budget),
-      selection_(options.selection(structure)),
-      control_({.target = targets_.back(), .rate = options.lr, .steps = steps, .selection = selection_, .check_every = options.check_every}),
-      annealing_{.lambda = options.lambda, .factor = options.anneal, .t1 = options.t1, .t2 = options.t2},
-      scale_(structure, attached) {
+    : options_(options), targets_(std::move(targets)), structure_(structure), network_(attached), optimizer_(optimizer), budget_(budget), selection_(options.selection(structure)), control_({.target = targets_.back(), .rate = options.lr, .steps = steps, .selection = selection_, .check_every = options.check_every}), annealing_{.lambda = options.lambda, .factor = options.anneal, .t1 = options.t1, .t2 = options.t2}, scale_(structure, attached) {
   std::map<std::string, int> count;
   for (const auto& pair : structure.pairs) ++count[pair.block];
   for (const auto& [block, matrices] : count) {
@@ -200,8 +195,7 @@ void SearchHooks::save(io::Checkpoint& checkpoint) const {
     put(checkpoint, fmt::format("arrival{}/", i), arrived_[i].values);
   }
   put(checkpoint, "look/", last_look_.values);
-  checkpoint.state["search"] = {{"control", control_.state()}, {"lambda", optimizer_.lambda()}, {"balance", balance},
-                                {"gamma", gammas}, {"scale", scale_.norms()}, {"arrived", arrived}, {"look", last_look_.scores}};
+  checkpoint.state["search"] = {{"control", control_.state()}, {"lambda", optimizer_.lambda()}, {"balance", balance}, {"gamma", gammas}, {"scale", scale_.norms()}, {"arrived", arrived}, {"look", last_look_.scores}};
 }
 
 void SearchHooks::restore(const io::Checkpoint& checkpoint) {

@@ -14,9 +14,9 @@ namespace hinge::cli {
 
 struct SearchOptions {
   int epochs = 6;
-  double lr = 0.02;          // of the penalised matrices
-  double lr_ratio = 0.1;     // everything else learns at lr * lr_ratio
-  double lambda = 0.0;       // 0: steered by the controller
+  double lr = 0.02;                         // of the penalised matrices
+  double lr_ratio = 0.1;                    // everything else learns at lr * lr_ratio
+  double lambda = 0.0;                      // 0: steered by the controller
   double anneal = 1.0, t1 = 0.0, t2 = 0.0;  // with a fixed lambda: divided by `anneal` below t1, again below t2
   std::string measure = "mean";             // what t1 and t2 are compared with: mean over blocks, or sum
   std::string regularizer = "l1";
@@ -25,11 +25,11 @@ struct SearchOptions {
   std::string mode = "auto";
   std::string optimizer = "pg";
   int prox_every = 1;
-  std::string overlap = "sequential";       // rows and columns of one matrix: in turn, or both at once ("exact")
+  std::string overlap = "sequential";  // rows and columns of one matrix: in turn, or both at once ("exact")
   bool no_balance = false, no_rate_adjustment = false, same_ratio = false, residual = false;
   double minimum_share = compress::kMinimumShare;
-  int check_every = 20;      // steps between looks at norms, FLOPs and lambda
-  double distill = 0.0;      // share of the uncompressed network's opinion in the search's loss
+  int check_every = 20;  // steps between looks at norms, FLOPs and lambda
+  double distill = 0.0;  // share of the uncompressed network's opinion in the search's loss
 
   void declare(Flags& flags);
   compress::RegularizerOptions parsed_regularizer_options() const;

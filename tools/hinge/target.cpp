@@ -89,10 +89,11 @@ void check_reachable(const compress::Target& target, const compress::Budget& bud
   const compress::Size least = compress::least_size(budget, options), &dense = budget.dense();
   if (target.met_by(least, dense)) return;
   const auto share = [](std::int64_t a, std::int64_t b) { return static_cast<double>(a) / static_cast<double>(b); };
-  fail_usage("--target {}: can't be reached; with at least {:.0f} % of each layer's groups (--minimum-share) this network can keep "
-             "{:.4f} to 1 of its FLOPs, {:.4f} to 1 of its parameters, {} to {} bytes",
-             target.to_string(), 100.0 * options.minimum_share, target.flops_ratio(least, dense),
-             share(least.cost.parameters, dense.cost.parameters), least.bytes, dense.bytes);
+  fail_usage(
+      "--target {}: can't be reached; with at least {:.0f} % of each layer's groups (--minimum-share) this network can keep "
+      "{:.4f} to 1 of its FLOPs, {:.4f} to 1 of its parameters, {} to {} bytes",
+      target.to_string(), 100.0 * options.minimum_share, target.flops_ratio(least, dense),
+      share(least.cost.parameters, dense.cost.parameters), least.bytes, dense.bytes);
 }
 
 }  // namespace hinge::cli

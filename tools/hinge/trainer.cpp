@@ -41,9 +41,7 @@ std::map<std::string, Tensor> take(const std::map<std::string, Tensor>& from, co
 
 Trainer::Trainer(const TrainerSetup& setup, Network& network, Optimizer& optimizer, TrainingHooks& hooks,
                  RunFolder& run)
-    : setup_(setup), network_(network), optimizer_(optimizer), hooks_(hooks), run_(run),
-      schedule_(setup.options.make_schedule()),
-      loader_(setup.dataset->train, setup.dataset->normalization, setup.split->train, loader_options(setup, *setup.dataset)) {
+    : setup_(setup), network_(network), optimizer_(optimizer), hooks_(hooks), run_(run), schedule_(setup.options.make_schedule()), loader_(setup.dataset->train, setup.dataset->normalization, setup.split->train, loader_options(setup, *setup.dataset)) {
   require(loader_.batches() > 0, "{}: no training images are left after holding out {}", setup.phase, setup.split->held_out.size());
 }
 

@@ -22,7 +22,7 @@ class TrainingHooks {
   virtual void before_update(std::int64_t /*step*/, std::span<Parameter* const>, std::span<const Tensor> /*gradients*/) {}
   // After it. True ends the phase.
   virtual bool after_update(std::int64_t /*step*/, std::int64_t /*steps*/) { return false; }
-  virtual std::string note() const { return ""; }                  // for the progress line
+  virtual std::string note() const { return ""; }  // for the progress line
   virtual nlohmann::json metrics() const { return nlohmann::json::object(); }
   virtual void save(io::Checkpoint&) const {}
   virtual void restore(const io::Checkpoint&) {}
@@ -36,14 +36,14 @@ struct TrainerSetup {
   LossOptions loss;
   std::uint64_t seed = 0;
   int checkpoint_every = 200;
-  bool keep_best = true;        // end with the network that was best on the held-out images
-  Network* teacher = nullptr;   // for distillation
+  bool keep_best = true;       // end with the network that was best on the held-out images
+  Network* teacher = nullptr;  // for distillation
 };
 
 struct TrainingOutcome {
   int epochs = 0;
-  double seconds = 0.0;            // of this process
-  double images_per_second = 0.0;  // of this process
+  double seconds = 0.0;              // of this process
+  double images_per_second = 0.0;    // of this process
   std::optional<double> best_error;  // per cent on the held-out images
   int best_epoch = 0;
 };

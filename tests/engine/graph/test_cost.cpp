@@ -53,10 +53,14 @@ TEST_CASE("the CIFAR ResNets cost exactly what the paper's program counts") {
   // adds two 1x1 convolutions with BatchNorm: 16*32 + 64 + 32*64 + 128 = 2,752 parameters and
   // 16*32*256 + 2*32*256 + 32*64*64 + 2*64*64 = 286,720 operations, at every depth.
   const std::vector<Row> rows = {
-      {"resnet20", "", 269'738, 41'116'288},         {"resnet56", "", 853'034, 127'083'136},
-      {"resnet20", "A-pool", 269'738, 41'116'288},   {"resnet56", "A-pool", 853'034, 127'083'136},
-      {"resnet20", "A-stride", 269'722, 41'116'288}, {"resnet56", "A-stride", 853'018, 127'083'136},
-      {"resnet20", "C", 272'490, 41'403'008},        {"resnet56", "C", 855'786, 127'369'856},
+      {"resnet20", "", 269'738, 41'116'288},
+      {"resnet56", "", 853'034, 127'083'136},
+      {"resnet20", "A-pool", 269'738, 41'116'288},
+      {"resnet56", "A-pool", 853'034, 127'083'136},
+      {"resnet20", "A-stride", 269'722, 41'116'288},
+      {"resnet56", "A-stride", 853'018, 127'083'136},
+      {"resnet20", "C", 272'490, 41'403'008},
+      {"resnet56", "C", 855'786, 127'369'856},
   };
   for (const Row& row : rows) {
     INFO(row.name << " " << row.shortcut);

@@ -56,9 +56,9 @@ TEST_CASE("malformed JSON is refused with the file and the place") {
   CHECK_THAT(error_of([&] { read_json(scratch / "none.json"); }), contains("none.json"));
 
   const std::vector<std::string> texts = {
-      "",        " ",      "{",          "}",        "[1,]",     "{\"a\":}",     "{\"a\" 1}",
-      "nul",     "01",     "1 2",        "{}{}",     "'a'",      "\"\xff\xfe\"", "\"a",
-      "[1e999]", "{a: 1}", "// note\n1", "[1] \x01", "\xef\xbb", "\"\\ud800\"",  "-"};
+      "", " ", "{", "}", "[1,]", "{\"a\":}", "{\"a\" 1}",
+      "nul", "01", "1 2", "{}{}", "'a'", "\"\xff\xfe\"", "\"a",
+      "[1e999]", "{a: 1}", "// note\n1", "[1] \x01", "\xef\xbb", "\"\\ud800\"", "-"};
   for (const std::string& text : texts) {
     INFO(text);
     CHECK_THAT(error_of([&] { parse_json(text, "origin"); }), contains("origin: "));
