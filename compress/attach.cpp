@@ -53,7 +53,7 @@ Graph with_pairs(const Graph& graph, const std::vector<FactorPair>& pairs, const
   return result;
 }
 
-Attached attach(const Network& network, const std::vector<std::string>& layers, Initialisation initialisation) {
+Attached attach(const Network& network, const std::vector<std::string>& layers, Initialisation initialisation, const NoiseOptions& noise) {
   std::vector<FactorPair> pairs;
   std::vector<std::int64_t> ranks;
   std::map<std::string, Tensor> values = network.values();
@@ -61,7 +61,9 @@ Attached attach(const Network& network, const std::vector<std::string>& layers, 
     const FactorPair pair = pair_of(layer);
     const auto weight = values.find(layer + ".weight");
     require(weight != values.end(), "attach: the network has no convolution '{}'", layer);
-    const Factors factors = factorize(weight->second, initialisation);
+    NoiseOptions own = noise;
+    own.seed = noise.seed + 0x9e3779b97f4a7c15u * (pairs.size() + 1);
+    const Factors factors = factorize(weight->second, initialisation, own);
     values.erase(weight);
     values[pair.spatial + ".weight"] = factors.spatial;
     values[pair.pointwise + ".weight"] = factors.pointwise;

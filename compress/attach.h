@@ -30,7 +30,8 @@ struct Attached {
   Network network;
   std::vector<FactorPair> pairs;
 };
-// The same function with a pair in place of each of `layers`, W A = the trained filters to a relative error of 1e-5.
-Attached attach(const Network& network, const std::vector<std::string>& layers, Initialisation initialisation);
+// A pair in place of each of `layers`; with an exact initialisation W A = the trained filters to a relative error of
+// 1e-5, and the network computes what it did. Each layer gets noise of its own.
+Attached attach(const Network& network, const std::vector<std::string>& layers, Initialisation initialisation, const NoiseOptions& noise = {});
 
 }  // namespace hinge::compress

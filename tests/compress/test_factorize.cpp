@@ -40,6 +40,46 @@ TEST_CASE("every exact initialisation reproduces the filters to 1e-5") {
   }
 }
 
+TEST_CASE("the disturbed identity is the identity and noise of the given scale, with rows or columns of norm 1") {
+  const Tensor filters = testing::random_tensor({32, 3, 3, 8}, 5);
+  for (bool uniform : {false, true}) {
+    for (bool rows : {false, true}) {
+      for (double scale : {1e-3, 0.05}) {
+        const NoiseOptions noise{.scale = scale, .uniform = uniform, .rows = rows, .seed = 7};
+        const Factors f = factorize(filters, Initialisation::kDisturbedIdentity, noise);
+        CHECK(largest_difference(f.spatial, filters) == 0.0);
+        double squares = 0.0;
+        for (std::int64_t i = 0; i < 32; ++i) {
+          double norm = 0.0;
+          for (std::int64_t j = 0; j < 32; ++j) {
+            norm += std::pow(static_cast<double>(f.pointwise.data()[rows ? j * 32 + i : i * 32 + j]), 2);  // A^T in memory
+            if (i != j) squares += std::pow(static_cast<double>(f.pointwise.data()[i * 32 + j]), 2);
+          }
+          CHECK((std::abs(std::sqrt(norm) - 1.0) <= 1e-6));
+        }
+        // 992 numbers: their mean square is within a fifth of its expectation (4.5 standard deviations).
+        const double expected = uniform ? scale * scale / 3.0 : scale * scale;
+        CHECK((std::abs(squares / 992.0 / expected - 1.0) <= 0.2));
+        const Factors again = factorize(filters, Initialisation::kDisturbedIdentity, noise);
+        CHECK(largest_difference(f.pointwise, again.pointwise) == 0.0);
+      }
+    }
+  }
+  CHECK_FALSE(is_exact(Initialisation::kDisturbedIdentity));
+}
+
+TEST_CASE("the random initialisation forgets the filters and keeps the variance of what passes through") {
+  const Tensor filters = testing::random_tensor({64, 3, 3, 16}, 5);
+  const Factors f = factorize(filters, Initialisation::kRandom, {.seed = 3}), g = factorize(filters, Initialisation::kRandom, {.seed = 4});
+  CHECK(largest_difference(f.spatial, g.spatial) > 0.0);
+  double spatial = 0.0, pointwise = 0.0;
+  for (float v : f.spatial.values()) spatial += static_cast<double>(v) * static_cast<double>(v);
+  for (float v : f.pointwise.values()) pointwise += static_cast<double>(v) * static_cast<double>(v);
+  CHECK((std::abs(spatial / 64.0 / 2.0 - 1.0) <= 0.1));  // each filter's squares sum up to 2
+  CHECK((std::abs(pointwise / 64.0 - 1.0) <= 0.1));      // each column's of A to 1
+  CHECK_FALSE(is_exact(Initialisation::kRandom));
+}
+
 TEST_CASE("svd2 has orthonormal filters and the singular values as row norms, largest first") {
   const Tensor filters = testing::random_tensor({24, 3, 3, 8}, 5);
   const Factors f = factorize(filters, Initialisation::kSvd2);

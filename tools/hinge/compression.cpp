@@ -53,10 +53,9 @@ CompressionTask make_task(const CompressOptions& options, const Graph& dense) {
     }
   }
   std::vector<std::int64_t> ranks;
-  if (init == compress::Initialisation::kIdentity) {
-    for (const std::string& layer : compress::choose_groups(dense, groups).attach) {
-      ranks.push_back(std::get<ConvAttributes>(dense.at(dense.find(layer)).attributes).out);
-    }
+  for (const std::string& layer : compress::choose_groups(dense, groups).attach) {
+    const auto& conv = std::get<ConvAttributes>(dense.at(dense.find(layer)).attributes);
+    ranks.push_back(compress::rank_of(init, conv.out, conv.in * conv.kernel_h * conv.kernel_w));
   }
   task.structure = compress::make_structure(dense, groups, ranks);
   if (task.structure.sets.empty()) {
@@ -151,7 +150,8 @@ std::vector<Arrival> Compression::arrivals_of_control(Network& attached) {
 void Compression::operate(const std::optional<io::Checkpoint>& checkpoint) {
   const SearchOptions& search = options_.search;
   if (options_.method == "scratch") initialise(original_, options_.run.seed);
-  compress::Attached attached = compress::attach(original_, task_.structure.choice.attach, compress::initialisation_of(search.init));
+  compress::Attached attached = compress::attach(original_, task_.structure.choice.attach, compress::initialisation_of(search.init),
+                                                 search.noise(options_.run.seed));
   const compress::Budget budget(task_.structure);
   say("{} sets of groups, {} matrices attached, mode {}; the target is {} of {} MACs and {} parameters", task_.structure.sets.size(),
       task_.structure.pairs.size(), compress::name_of(options_.groups().mode), task_.targets.back().to_string(), budget.dense().cost.macs,

@@ -47,7 +47,10 @@ void SearchOptions::declare(Flags& flags) {
   flags.option("--optimizer", optimizer, "pg: proximal gradient; apg: accelerated; sgd: the penalty's subgradient");
   flags.option("--prox-every", prox_every, "Steps between proximal steps")->check(CLI::Range(1, 100000));
   flags.option("--overlap", overlap, "Rows and columns of one matrix (mode both): sequential, as the paper's program, or exact (convex penalties)")->check(CLI::IsMember({"sequential", "exact"}));
-  flags.option("--init", init, "How the matrices start: svd2, svd or identity");
+  flags.option("--init", init, fmt::format("How the matrices start: {}", fmt::join(compress::initialisation_names(), ", ")));
+  flags.option("--init-noise", init_noise, "Scale of the disturbed identity's noise")->check(CLI::PositiveNumber);
+  flags.option("--init-noise-kind", init_noise_kind, "normal or uniform")->check(CLI::IsMember({"normal", "uniform"}));
+  flags.option("--init-noise-norm", init_noise_norm, "Which of the disturbed matrix keep norm 1: rows or columns")->check(CLI::IsMember({"rows", "columns"}));
   flags.flag("--no-balance", no_balance, "Don't weight layers by their mean group norm");
   flags.flag("--no-rate-adjustment", no_rate_adjustment, "Don't adjust rates by the gradients of a block's two matrices");
   flags.flag("--same-ratio", same_ratio, "Both matrices of a block keep the same number of groups");
@@ -57,6 +60,10 @@ void SearchOptions::declare(Flags& flags) {
 
 compress::RegularizerOptions SearchOptions::parsed_regularizer_options() const {
   return compress::parse_options(regularizer_options);
+}
+
+compress::NoiseOptions SearchOptions::noise(std::uint64_t seed) const {
+  return {.scale = init_noise, .uniform = init_noise_kind == "uniform", .rows = init_noise_norm == "rows", .seed = seed};
 }
 
 compress::SelectionOptions SearchOptions::selection(const compress::Structure& structure) const {

@@ -22,6 +22,8 @@ struct SearchOptions {
   std::string regularizer = "l1";
   std::vector<std::string> regularizer_options;  // NAME=VALUE
   std::string init = "svd2";
+  double init_noise = 0.01;  // of the disturbed identity
+  std::string init_noise_kind = "normal", init_noise_norm = "rows";
   std::string mode = "auto";
   std::string optimizer = "pg";
   int prox_every = 1;
@@ -33,6 +35,7 @@ struct SearchOptions {
 
   void declare(Flags& flags);
   compress::RegularizerOptions parsed_regularizer_options() const;
+  compress::NoiseOptions noise(std::uint64_t seed) const;
   compress::SelectionOptions selection(const compress::Structure& structure) const;
 };
 
