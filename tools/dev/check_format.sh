@@ -8,6 +8,6 @@ if [ "$version" != 14 ]; then
   echo "format: skipped: clang-format ${version:-is not installed}, the tree is kept with 14"
   exit 0
 fi
-find engine kernels models compress tools tests data examples -type f \
-  \( -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' \) -print0 2>/dev/null | xargs -0 clang-format --dry-run -Werror
+find . -path ./build -prune -o -type f \( -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' \) -print0 |
+  xargs -0 clang-format --dry-run -Werror
 echo "format: holds"
