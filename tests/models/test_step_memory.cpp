@@ -3,6 +3,7 @@
 
 #include "engine/autograd/backward.h"
 #include "engine/graph/cost.h"
+#include "engine/nn/network.h"
 #include "engine/ops/loss.h"
 #include "engine/optim/sgd.h"
 #include "kernels/conv2d.h"
