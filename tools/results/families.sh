@@ -5,7 +5,7 @@
 #
 #   tools/results/families.sh CIFAR_DIR OUT [NETWORK...]     default: one network a family
 #
-# Goes on where an interrupted run stopped. IMAGES (default 2500) training images, BATCH (default 64), THREADS (default all).
+# Goes on where an interrupted run stopped. IMAGES (default 2500) training images, BATCH (default 64), THREADS (default all), HINGE (the program).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 [ $# -ge 2 ] || { echo "tools/results/families.sh: expected CIFAR_DIR OUT [NETWORK...], found $# arguments" >&2; exit 2; }
@@ -14,8 +14,8 @@ shift 2
 networks=("${@:-}")
 [ -n "${networks[0]}" ] || networks=(resnet20 resnext20 vgg16 resnet164 densenet40 mobilenet_v2 wrn-16-10)
 images=${IMAGES:-2500} batch=${BATCH:-64}
-hinge=build/cpu/hinge
-[ -x $hinge ] || { echo "tools/results/families.sh: $hinge is not built" >&2; exit 1; }
+hinge=${HINGE:-build/cpu/hinge}
+[ -x "$hinge" ] || { echo "tools/results/families.sh: $hinge is not built" >&2; exit 1; }
 [ -d "$cifar/cifar-10-batches-bin" ] && cifar=$cifar/cifar-10-batches-bin
 
 # A piece of the set, in its own layout: a record is 3,073 bytes.
