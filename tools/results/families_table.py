@@ -66,6 +66,9 @@ def main():
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     for name, run in runs:
         print("\n".join(rows(name, run)))
+        refused = out / f"{name}.refused"
+        if refused.exists() and refused.stat().st_size:
+            print(f"| {name} | 0.25 | refused before training: {refused.read_text().strip().split(': ', 2)[-1]} | | | | | | |")
     draw(runs, out / "curves.svg")
 
 
