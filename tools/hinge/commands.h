@@ -13,6 +13,7 @@ Action declare_compress(CLI::App& app);
 Action declare_finetune(CLI::App& app);
 Action declare_eval(CLI::App& app);
 Action declare_info(CLI::App& app);
+Action declare_export(CLI::App& app);
 Action declare_explain(CLI::App& app);
 Action declare_prox(CLI::App& app);
 

@@ -84,6 +84,7 @@ int run_program(int argc, const char* const* argv) {
   add("compress", "Make a trained network smaller: search, surgery with proof, fine-tuning.", &declare_compress);
   add("finetune", "Train a network further, e.g. a compressed one.", &declare_finetune);
   add("eval", "Score a network on a test set.", &declare_eval);
+  add("export", "Write a network as ONNX, or as safetensors with PyTorch's names.", &declare_export);
   add("explain", "Say why a compressed network's layers kept what they kept.", &declare_explain);
   add("prox", "Apply a regulariser's proximal step to one matrix of a file.", &declare_prox);
   add("info", "Count a network's parameters and operations.", &declare_info);
