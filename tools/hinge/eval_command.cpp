@@ -21,7 +21,7 @@ void evaluate_file(Options& options) {
   set_threads(options.threads);
   options.data.held_out = 0;
   LoadedModel model = load_model(options.weights);
-  const LoadedData loaded = load_data(options.data, model.normalization);
+  const LoadedData loaded = load_data(options.data, model.normalization, true);
   check_fit(model, loaded.dataset);
   const data::ImageSet& test = loaded.dataset.test;
 

@@ -21,7 +21,10 @@ struct DataOptions {
   std::vector<float> mean, std;
   int held_out = 5000;
   int train_images = 0;
-  int loader_threads = 1;
+  int loader_threads = 0;  // 0: one; as many as the processor has where pictures are decoded
+  int image_size = 224, resize = 0;
+  double crop_area = 0.08;
+  std::string broken_images = "fail";
 
   void declare(Flags& flags, bool training);
 };
@@ -68,7 +71,7 @@ struct LoadedData {
   data::Dataset dataset;
   data::Split split;
 };
-LoadedData load_data(const DataOptions& options, const std::optional<data::Normalization>& of_file);
+LoadedData load_data(const DataOptions& options, const std::optional<data::Normalization>& of_file, bool test_only = false);
 
 // Reads --weights; the graph comes from the file, from --model, or from the file's "architecture" entry.
 struct LoadedModel {
@@ -85,6 +88,9 @@ void check_fit(const Network& network, const data::Dataset& dataset);
 void check_fit(LoadedModel& model, const data::Dataset& dataset);
 // The same weights for pictures of another size. Throws Error where the graph depends on the size.
 Network for_pictures(const Network& network, std::int64_t height, std::int64_t width);
+
+// "224x224x3" or "64x64" (then of 3 channels). Throws UsageError that names `flag`.
+FeatureShape parse_picture(const std::string& flag, const std::string& text);
 
 void set_threads(int threads);
 

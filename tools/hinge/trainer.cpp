@@ -14,15 +14,15 @@ using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
-data::LoaderOptions loader_options(const TrainerSetup& setup, const data::Dataset& dataset) {
+data::LoaderOptions training_loader(const TrainerSetup& setup, const data::Dataset& dataset) {
   const bool digits = dataset.name == "fashion-mnist";
-  return {.batch_size = setup.options.batch,
-          .shuffle = true,
-          .augment = !setup.options.no_augment,
-          .augmentation = {.padding = digits ? 2 : 4, .flip = true, .seed = setup.seed},
-          .threads = 1,
-          // A last, smaller batch would be a shape of its own and, of one image, break BatchNorm.
-          .drop_last = static_cast<int>(setup.split->train.size()) >= setup.options.batch};
+  data::LoaderOptions options = loader_options(dataset.train, setup.options.batch);
+  options.shuffle = true;
+  options.augment = !setup.options.no_augment;
+  options.augmentation = {.padding = digits ? 2 : 4, .flip = true, .seed = setup.seed};
+  // A last, smaller batch would be a shape of its own and, of one image, break BatchNorm.
+  options.drop_last = static_cast<int>(setup.split->train.size()) >= setup.options.batch;
+  return options;
 }
 
 void put(std::map<std::string, Tensor>& to, const std::string& prefix, const std::map<std::string, Tensor>& from) {
@@ -41,7 +41,7 @@ std::map<std::string, Tensor> take(const std::map<std::string, Tensor>& from, co
 
 Trainer::Trainer(const TrainerSetup& setup, Network& network, Optimizer& optimizer, TrainingHooks& hooks,
                  RunFolder& run)
-    : setup_(setup), network_(network), optimizer_(optimizer), hooks_(hooks), run_(run), schedule_(setup.options.make_schedule()), loader_(setup.dataset->train, setup.dataset->normalization, setup.split->train, loader_options(setup, *setup.dataset)) {
+    : setup_(setup), network_(network), optimizer_(optimizer), hooks_(hooks), run_(run), schedule_(setup.options.make_schedule()), loader_(setup.dataset->train, setup.dataset->normalization, setup.split->train, training_loader(setup, *setup.dataset)) {
   require(loader_.batches() > 0, "{}: no training images are left after holding out {}", setup.phase, setup.split->held_out.size());
 }
 
