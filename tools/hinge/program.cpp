@@ -85,6 +85,7 @@ int run_program(int argc, const char* const* argv) {
   add("finetune", "Train a network further, e.g. a compressed one.", &declare_finetune);
   add("eval", "Score a network on a test set.", &declare_eval);
   add("export", "Write a network as ONNX, or as safetensors with PyTorch's names.", &declare_export);
+  add("report", "Show one run, or compare several, as one page for a browser.", &declare_report);
   add("explain", "Say why a compressed network's layers kept what they kept.", &declare_explain);
   add("prox", "Apply a regulariser's proximal step to one matrix of a file.", &declare_prox);
   add("info", "Count a network's parameters and operations.", &declare_info);
