@@ -15,6 +15,7 @@ Action declare_eval(CLI::App& app);
 Action declare_info(CLI::App& app);
 Action declare_export(CLI::App& app);
 Action declare_report(CLI::App& app);
+Action declare_completion(CLI::App& app);
 Action declare_explain(CLI::App& app);
 Action declare_prox(CLI::App& app);
 

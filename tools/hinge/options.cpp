@@ -121,6 +121,7 @@ void RunOptions::declare(CLI::App& app, Flags& flags) {
   flags.group("Run");
   flags.option("--out", out, "Run folder to create");
   app.add_option("--resume", resume, "Continue the run in this folder; every other option comes from its config.json");
+  app.add_option("--config", config, "Options from this JSON file, such as a run's config.json; flags given beside it win");
   flags.option("--seed", seed, "Of order, augmentation and initial weights");
   flags.option("--checkpoint-every", checkpoint_every, "Steps between checkpoints (one is written at each epoch's end too)")->check(CLI::Range(1, 1000000000));
   flags.option("--threads", threads, "Threads to compute with (0: all)")->check(CLI::Range(0, 1024));

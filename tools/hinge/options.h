@@ -57,12 +57,12 @@ struct DistillationOptions {
 };
 
 struct RunOptions {
-  std::string out, resume, conv_choices, json;
+  std::string out, resume, config, conv_choices, json;
   std::uint64_t seed = 0;
   int checkpoint_every = 200;
   int threads = 0;
 
-  // `resume` is bound to the command line alone, everything else to config.json too.
+  // `resume` and `config` are bound to the command line alone, everything else to config.json too.
   void declare(CLI::App& app, Flags& flags);
 };
 

@@ -256,11 +256,11 @@ std::string proof_section(const Run& run) {
   for (const Compressed& c : run.compressed) {
     if (!c.proof) continue;
     const Proof& p = *c.proof;
-    rows.push_back({c.target, thousands(p.images), fmt::format("{:.2e}", p.largest_difference), fmt::format("{:.1f}", p.largest_logit), fmt::format("{:.1e}", p.relative), fmt::format("{:.0e}", p.bound), p.relative <= p.bound ? "holds" : "fails"});
+    rows.push_back({c.target, p.relative <= p.bound ? "holds" : "fails", fmt::format("{:.1e}", p.relative), fmt::format("{:.0e}", p.bound), thousands(p.images), fmt::format("{:.2e}", p.largest_difference), fmt::format("{:.1f}", p.largest_logit)});
   }
   if (rows.empty()) return "";
   return section("Proof", "<p class=\"soft\">Before fine-tuning, the network with its removed groups set to zero and the physically smaller one were run on the same test images.</p>" +
-                              table({"target", "images", "largest difference of a logit", "largest logit", "relative", "allowed", "the proof"}, rows));
+                              table({"target", "the proof", "relative difference", "allowed", "images", "largest difference of a logit", "largest logit"}, rows));
 }
 
 std::string origin_section(const Run& run) {
@@ -279,14 +279,14 @@ std::string comparison_section(const std::vector<Run>& runs) {
   std::vector<std::vector<std::string>> rows;
   for (const Run& run : runs) {
     for (const Compressed& c : run.compressed) {
-      rows.push_back({short_name(run), title_of(run), run.method, c.target, percent(c.before.top1_error), percent(c.after.top1_error), fmt::format("{:+.2f}", c.after.top1_error - c.before.top1_error),
+      rows.push_back({short_name(run), run.method, c.target, percent(c.after.top1_error), fmt::format("{:+.2f}", c.after.top1_error - c.before.top1_error),
                       percent(share(static_cast<double>(c.after.macs), static_cast<double>(c.before.macs)), 1), percent(share(static_cast<double>(c.after.parameters), static_cast<double>(c.before.parameters)), 1),
-                      c.before.milliseconds && c.after.milliseconds ? percent(share(*c.after.milliseconds, *c.before.milliseconds), 1) : "", c.proof ? (c.proof->relative <= c.proof->bound ? "holds" : "fails") : ""});
+                      c.before.milliseconds && c.after.milliseconds ? percent(share(*c.after.milliseconds, *c.before.milliseconds), 1) : "", percent(c.before.top1_error), title_of(run), c.proof ? (c.proof->relative <= c.proof->bound ? "holds" : "fails") : ""});
     }
-    if (run.trained) rows.push_back({short_name(run), title_of(run), "hinge " + run.command, "", "", percent(run.trained->top1_error), "", "", "", "", ""});
+    if (run.trained) rows.push_back({short_name(run), "hinge " + run.command, "", percent(run.trained->top1_error), "", "", "", "", "", title_of(run), ""});
   }
   if (rows.empty()) return "";
-  return section("Side by side", table({"run", "network", "method", "target", "error before", "error after", "points", "multiply-adds kept", "parameters kept", "time kept", "proof"}, rows));
+  return section("Side by side", table({"run", "method", "target", "error", "points", "multiply-adds kept", "parameters kept", "time kept", "error before", "network", "proof"}, rows));
 }
 
 }  // namespace hinge::report
