@@ -7,7 +7,9 @@
 #include <optional>
 #include <string>
 
+#include "engine/autograd/node.h"
 #include "engine/nn/network.h"
+#include "tests/support/catch.h"
 #include "tests/tools/process.h"
 
 namespace hinge::testing {
