@@ -1,6 +1,7 @@
 // JPEG and PNG: what is whole is read, what is not is refused with the reason.
 #include "data/decode.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 
@@ -60,6 +61,15 @@ TEST_CASE("the end of a thumbnail inside is not taken for the picture's") {
   bytes.insert(bytes.end(), picture.begin() + 2, picture.end());
   CHECK(decode_picture(text(bytes)).width == 24);
   CHECK(is_refused(text(bytes).substr(0, bytes.size() - 100)));
+}
+
+TEST_CASE("Huffman tables with more codes than there can be are refused before they are read") {
+  Bytes jpeg = jpeg_of(noise_picture(24, 24, 1));
+  const Bytes marker = {0xFF, 0xC4};
+  const auto table = std::search(jpeg.begin(), jpeg.end(), marker.begin(), marker.end());
+  REQUIRE(table != jpeg.end());
+  std::fill_n(table + 5, 16, 0xFF);  // behind marker, length and the table's number: codes of each length
+  CHECK_THROWS_WITH(decode_picture(text(jpeg)), contains("damaged"));
 }
 
 TEST_CASE("bytes behind the end don't matter") {
