@@ -169,6 +169,9 @@ TEST_CASE("ticks are round, in order and inside") {
   }
   CHECK(report::ticks(0.0, 10.0, 5) == std::vector<double>{0.0, 2.0, 4.0, 6.0, 8.0, 10.0});
   CHECK(report::ticks(1.0, 1.0, 5).empty());
+  CHECK(report::ticks(91.0 + 2.0 / 3.0, std::nextafter(91.0 + 2.0 / 3.0, 100.0), 5).empty());
+  CHECK(report::ticks(2.0, 1.0, 5).empty());
+  CHECK(report::ticks(NAN, 1.0, 5).empty());
 }
 
 TEST_CASE("what can't be drawn is a gap, and a plot of nothing is no plot") {
@@ -183,7 +186,7 @@ TEST_CASE("what can't be drawn is a gap, and a plot of nothing is no plot") {
   const std::string gap = figure({{1.0, 1.0}, {2.0, INFINITY}, {3.0, 2.0}});
   CHECK(gap.find("nan") == std::string::npos);
   CHECK(gap.find("inf") == std::string::npos);
-  for (const std::string& svg : {figure({{5.0, 5.0}}), figure({{1.0, 2.0}, {2.0, 2.0}}), figure({{1.0, 1e-8}, {2.0, 1e3}}, true), figure({{1.0, 2e-3}, {2.0, 2.1e-3}}, true)}) {
+  for (const std::string& svg : {figure({{5.0, 5.0}}), figure({{1.0, 2.0}, {2.0, 2.0}}), figure({{1.0, 275.0 / 3.0}, {2.0, std::nextafter(275.0 / 3.0, 0.0)}}), figure({{1.0, 0.0}}), figure({{1.0, 1e-8}, {2.0, 1e3}}, true), figure({{1.0, 2e-3}, {2.0, 2.1e-3}}, true)}) {
     CHECK(svg.find("nan") == std::string::npos);
     CHECK(svg.find("inf") == std::string::npos);
     CHECK(svg.find("text-anchor=\"end\"") != std::string::npos);  // it has a scale

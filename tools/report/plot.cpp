@@ -24,6 +24,10 @@ struct Scale {
   }
 };
 
+// Ranges narrower than this share of their values are points: nobody could tell their ticks apart, and near the last
+// digit of a double a step no longer moves a value.
+constexpr double kResolution = 1e-9;
+
 // The range of the values that can be shown, widened where it is a point; nothing if there are none.
 std::optional<std::pair<double, double>> range_of(const Plot& plot, bool of_y) {
   double low = INFINITY, high = -INFINITY;
@@ -34,7 +38,7 @@ std::optional<std::pair<double, double>> range_of(const Plot& plot, bool of_y) {
     }
   }
   if (!(low <= high)) return std::nullopt;
-  if (low < high) return std::pair(low, high);
+  if (high - low > kResolution * std::max(std::fabs(low), std::fabs(high))) return std::pair(low, high);
   if (of_y && plot.log_y) return std::pair(low / 2.0, high * 2.0);
   const double room = std::max(std::fabs(low) * 0.1, 0.5);
   return std::pair(low - room, high + room);
@@ -108,7 +112,7 @@ std::string axes_of(const Plot& plot, const Scale& x, const Scale& y) {
 }  // namespace
 
 std::vector<double> ticks(double low, double high, int count) {
-  if (!(high > low) || count < 1) return {};
+  if (!(high - low > kResolution * std::max(std::fabs(low), std::fabs(high))) || count < 1) return {};
   const double rough = (high - low) / count, power = std::pow(10.0, std::floor(std::log10(rough)));
   double step = 10.0 * power;
   for (double factor : {5.0, 2.0, 1.0}) {

@@ -41,7 +41,7 @@ struct HeatMap {
 };
 std::string figure_of(const HeatMap& map);
 
-// Ticks between low and high at 1, 2 or 5 times a power of ten, about `count` of them.
+// Ticks between low and high at 1, 2 or 5 times a power of ten, about `count` of them; none where both are nearly the same.
 std::vector<double> ticks(double low, double high, int count);
 
 }  // namespace hinge::report
