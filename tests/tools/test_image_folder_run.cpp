@@ -89,7 +89,7 @@ TEST_CASE("torchvision's ResNet-18 goes in, is compressed on photographs and goe
   REQUIRE(compressed.code == 0);
   CHECK(json_of(at("run/result.json"))["flops_ratio"].get<double>() <= 0.6);
   CHECK(json_of(at("run/result.json"))["proof"]["relative"].get<double>() <= 1e-4);
-  CHECK_THAT(slurp(at("run/report.html")), contains("resnet18 on folder"));
+  CHECK_THAT(slurp(at("run/report.html")), contains("resnet18 on imagenette-mini"));
   REQUIRE(run_hinge({"export", "--weights", at("run/model.safetensors"), "--out", at("small.onnx")}).code == 0);
   const std::string python = python_with_onnx_runtime();
   if (python.empty()) return;

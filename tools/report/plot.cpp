@@ -98,6 +98,7 @@ std::string axes_of(const Plot& plot, const Scale& x, const Scale& y) {
     svg += fmt::format("<path class=\"grid\" d=\"M{:.1f} {:.1f}H{:.1f}\"/><text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"end\">{}</text>", kLeft, y(tick), kWidth - kRight, kLeft - 5, y(tick) + 4, tick_text(tick));
   }
   for (double tick : ticks(x.low, x.high, 6)) {
+    if (plot.whole_x && std::fabs(tick - std::round(tick)) > 1e-6) continue;
     svg += fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"middle\">{}</text>", x(tick), kHeight - kBottom + 15, tick_text(tick));
   }
   svg += fmt::format("<path class=\"axis\" d=\"M{:.1f} {:.1f}H{:.1f}\"/>", kLeft, kHeight - kBottom, kWidth - kRight);

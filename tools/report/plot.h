@@ -26,6 +26,7 @@ struct Plot {
   std::string x_label;
   std::vector<Series> series;
   bool log_y = false;                                        // values at or below 0 are gaps
+  bool whole_x = false;                                      // x counts something: no ticks between whole numbers
   std::optional<double> lowest_y = {}, highest_y = {};       // else from the data
   std::vector<std::pair<double, std::string>> borders = {};  // vertical lines with a name to their right
 };

@@ -159,6 +159,8 @@ Run read_run(const fs::path& folder) {
     run.command = run.config.at("command");
     const json& options = run.config.at("options");
     run.data = options.value("data", "");
+    if (run.data == "folder") run.data = fs::path(options.value("data-dir", "")).lexically_normal().filename().string();
+    if (run.architecture.empty()) run.architecture = options.value("model", "");
     if (run.method.empty()) run.method = options.value("method", "");
   });
   read_metrics(folder / "metrics.jsonl", run);

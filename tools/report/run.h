@@ -60,7 +60,8 @@ struct Epoch {
 
 struct Run {
   std::string folder;  // as it was given
-  std::string command, architecture, data, method, mode, finished, selected_by;
+  std::string data;    // the set's name; for pictures in a folder, the folder's
+  std::string command, architecture, method, mode, finished, selected_by;
   std::vector<Compressed> compressed;  // of `hinge compress`, from the largest target to the smallest
   std::optional<Score> trained;        // of `hinge train` and `finetune`
   std::vector<Epoch> epochs;

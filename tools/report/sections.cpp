@@ -111,7 +111,7 @@ std::vector<std::pair<double, std::string>> phase_borders(const Run& run) {
 
 std::string time_figure(const Run& run, const std::string& title, std::vector<Series> series, bool log_y = false) {
   std::erase_if(series, [](const Series& s) { return s.points.empty(); });
-  return figure_of(Plot{.title = title, .x_label = "epoch of the run", .series = std::move(series), .log_y = log_y, .borders = phase_borders(run)});
+  return figure_of(Plot{.title = title, .x_label = "epoch of the run", .series = std::move(series), .log_y = log_y, .whole_x = true, .borders = phase_borders(run)});
 }
 
 // A curve that only the search has, over its epochs.
@@ -120,7 +120,7 @@ std::string search_figure(const Run& run, const std::string& title, double facto
   std::erase_if(series.points, [](const auto& point) { return std::isnan(point.second); });
   if (series.points.empty()) return "";
   series.marks = series.points.size() <= 12;
-  Plot plot{.title = title, .x_label = "epoch of the search", .series = {series}, .log_y = log_y};
+  Plot plot{.title = title, .x_label = "epoch of the search", .series = {series}, .log_y = log_y, .whole_x = true};
   if (target) {
     plot.series[0].name = "reached";
     plot.series.push_back({.name = "target", .points = {{series.points.front().first, *target}, {series.points.back().first, *target}}, .colour = 7, .dashed = true});
