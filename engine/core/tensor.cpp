@@ -61,7 +61,7 @@ void Tensor::copy_from(const Tensor& from) {
   std::byte* to = storage_->data();
   const std::byte* source = from.storage_->data();
   const Device here = device(), there = from.device();
-  if (bytes() == 0) return;
+  if (bytes() == 0 || storage_ == from.storage_) return;
   if (here.is_cpu() && there.is_cpu()) {
     std::memcpy(to, source, bytes());
   } else if (here.is_cpu()) {

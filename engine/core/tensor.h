@@ -65,6 +65,8 @@ class Tensor {
   Tensor clone() const;
   // The same elements on `device`, without history: this buffer where it lies there already, else a copy.
   Tensor to(Device device) const;
+  // A new buffer with the same elements on `device`, in any case.
+  Tensor copy_on(Device device) const { return this->device() == device ? clone() : to(device); }
   // Overwrites the elements with those of `from`, on whatever device it lies; shape and type must agree.
   void copy_from(const Tensor& from);
   // The same buffer under another shape of equal size, without history.

@@ -75,7 +75,7 @@ compress::SelectionOptions SearchOptions::selection(const compress::Structure& s
 SearchHooks::SearchHooks(const SearchOptions& options, std::vector<compress::Target> targets, std::int64_t steps,
                          const compress::Structure& structure, Network& attached, compress::ProximalOptimizer& optimizer,
                          const compress::Budget& budget)
-    : options_(options), targets_(std::move(targets)), structure_(structure), network_(attached), optimizer_(optimizer), budget_(budget), selection_(options.selection(structure)), control_({.target = targets_.back(), .rate = options.lr, .steps = steps, .selection = selection_, .check_every = options.check_every}), annealing_{.lambda = options.lambda, .factor = options.anneal, .t1 = options.t1, .t2 = options.t2}, scale_(structure, attached) {
+    : options_(options), targets_(std::move(targets)), structure_(structure), network_(attached), optimizer_(optimizer), budget_(budget), selection_(options.selection(structure)), control_({.target = targets_.back(), .rate = options.lr, .steps = steps, .selection = selection_, .check_every = options.check_every}), annealing_{.lambda = options.lambda, .factor = options.anneal, .t1 = options.t1, .t2 = options.t2}, scale_(structure, attached), stream_(stream_of(attached.device())) {
   std::map<std::string, int> count;
   for (const auto& pair : structure.pairs) ++count[pair.block];
   for (const auto& [block, matrices] : count) {
@@ -162,7 +162,7 @@ bool SearchHooks::after_update(std::int64_t step, std::int64_t steps) {
 
 std::map<std::string, Tensor> SearchHooks::copy_of_values() const {
   std::map<std::string, Tensor> copy;
-  for (const auto& [name, tensor] : network_.values()) copy.emplace(name, tensor.clone());
+  for (const auto& [name, tensor] : network_.values()) copy.emplace(name, tensor.copy_on(Device{}));
   return copy;
 }
 
