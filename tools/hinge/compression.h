@@ -29,6 +29,7 @@ struct CompressOptions {
   std::string recipe;       // where the options came from
   nlohmann::json expected;  // the recipe's row of the paper's tables
 
+  void declare(CLI::App& app, Flags& flags);
   compress::GroupOptions groups() const;
 };
 
