@@ -3,6 +3,7 @@
 #include "compress/regularizer.h"
 
 #include <cmath>
+#include <optional>
 
 #include "engine/core/error.h"
 #include "kernels/group_table.h"
