@@ -29,7 +29,7 @@ struct Bench {
 
   std::vector<std::string> arguments(const std::string& run, const std::vector<std::string>& more) const {
     std::vector<std::string> all = {"compress", "--weights", weights, "--data", "cifar10", "--data-dir", data, "--held-out", "12", "--batch", "12",
-                                    "--epochs", "1", "--search-epochs", "1", "--check-every", "2", "--distill", "0", "--seed", "3", "--out", at(run).string()};
+                                    "--epochs", "1", "--search-epochs", "1", "--check-every", "2", "--distill", "0", "--seed", "3", "--threads", "1", "--out", at(run).string()};
     all.insert(all.end(), more.begin(), more.end());
     return all;
   }
@@ -99,7 +99,7 @@ TEST_CASE("every control takes the place of the search under the same budget, an
 TEST_CASE("parameters, bytes and conjunctions are met, each by itself and all at once") {
   const Bench b;
   const json dense = b.result("params", {"--method", "svd", "--target", "params=0.6"})["plan"]["before"];
-  const auto bytes = dense["bytes"].get<std::int64_t>();
+  const auto bytes = dense["bytes"].get<double>();
   const auto share = [&](const json& result, const char* what) {
     return result["plan"]["predicted_after"][what].get<double>() / dense[what].get<double>();
   };
@@ -110,15 +110,17 @@ TEST_CASE("parameters, bytes and conjunctions are met, each by itself and all at
   CHECK(size["plan"]["predicted_after"]["bytes"].get<std::int64_t>() > 190'000);
   CHECK(std::filesystem::file_size(b.at("bytes") / "model.safetensors") > 190'000u);
   // One of three binds: each in turn.
-  for (const char* target : {"flops=0.5,params=0.99,bytes=10MB", "flops=0.99,params=0.6,bytes=10MB", "flops=0.99,params=0.99,bytes=200kB"}) {
-    INFO(target);
-    const std::string run = std::string("all-") + target[6] + target[8] + target[17];
-    const json result = b.result(run, {"--method", "svd", "--target", target});
-    const bool by_flops = std::string(target).starts_with("flops=0.5"), by_params = std::string(target).find("params=0.6") != std::string::npos;
-    CHECK((share(result, "macs") <= (by_flops ? 0.5 : 0.99)));
-    CHECK((share(result, "parameters") <= (by_params ? 0.6 : 0.99)));
-    CHECK((by_flops || by_params || share(result, "bytes") * static_cast<double>(bytes) <= 200'000.0));
-    CHECK(result["target"].get<std::string>().find("flops=") == 0);
+  struct All {
+    const char* target;
+    double macs, parameters, bytes;
+  };
+  for (const All& all : {All{"flops=0.5,params=0.99,bytes=10MB", 0.5, 0.99, 1.0}, {"flops=0.99,params=0.6,bytes=10MB", 0.99, 0.6, 1.0}, {"flops=0.99,params=0.99,bytes=200kB", 0.99, 0.99, 200'000.0 / bytes}}) {
+    INFO(all.target);
+    const json result = b.result(fmt::format("all-{}-{}", all.macs, all.parameters), {"--method", "svd", "--target", all.target});
+    CHECK(share(result, "macs") <= all.macs);
+    CHECK(share(result, "parameters") <= all.parameters);
+    CHECK(share(result, "bytes") <= all.bytes);
+    CHECK((share(result, "macs") > all.macs - 0.05 || share(result, "parameters") > all.parameters - 0.05 || share(result, "bytes") > all.bytes - 0.05));
   }
 }
 
@@ -181,7 +183,7 @@ TEST_CASE("several targets make nested networks from one search, each with a res
       const std::string file = (run / folder / "model.safetensors").string();
       Network smaller = network_from(read_model_file(file), std::nullopt, file);
       CHECK(cost_of(smaller.graph()).macs == network["after"]["macs"].get<std::int64_t>());
-      CHECK(run_hinge({"eval", "--weights", file, "--data", "cifar10", "--data-dir", b.data}).code == 0);
+      CHECK(run_hinge({"eval", "--weights", file, "--data", "cifar10", "--data-dir", b.data, "--threads", "1"}).code == 0);
       const json plan = Bench::read(run / folder / "plan.json")["plan"];
       CHECK(plan == network["plan"]);
       if (!larger.is_null()) {

@@ -88,7 +88,7 @@ TEST_CASE("a recipe from a file runs, its expected row stands beside the result,
   write_network(weights, tiny_network(1));
   const auto arguments = [&](const std::string& recipe, const std::string& run) {
     return std::vector<std::string>{"compress", "--recipe", recipe, "--weights", weights, "--data", "cifar10", "--data-dir", data,
-                                    "--held-out", "12", "--epochs", "1", "--out", (scratch.folder() / run).string()};
+                                    "--held-out", "12", "--epochs", "1", "--threads", "1", "--out", (scratch.folder() / run).string()};
   };
   const std::string good = written(scratch, "mine.json", R"({"network": "resnet8", "data": "cifar10",
       "options": {"target": ["flops=0.55"], "epochs": 300, "batch": 12, "search-epochs": 1, "method": "svd", "distill": 0.0},

@@ -83,6 +83,8 @@ CompressionTask make_task(const CompressOptions& options, const Graph& dense) {
     for (const auto& refusal : task.structure.choice.refused) reasons += fmt::format("\n  {}: {}", refusal.layer, refusal.reason);
     fail_usage("{}: nothing can be removed in mode {}{}", dense.architecture, compress::name_of(groups.mode), reasons);
   }
+  const auto controls = compress::control_names();
+  if (std::ranges::find(controls, options.method) != controls.end()) check_control(compress::control_of(options.method), task.structure);
   const compress::Budget budget(task.structure);
   for (const compress::Target& target : task.targets) check_reachable(target, budget, options.search.selection(task.structure));
   return task;
