@@ -194,10 +194,7 @@ void Compression::operate(const std::optional<io::Checkpoint>& checkpoint) {
     const auto plan = compress::make_plan(task_.structure, budget, attached.network, arrivals[i].scores, task_.targets[i],
                                           {.minimum_share = search.minimum_share, .same_ratio = search.same_ratio});
     cut(results_[i], plan, attached.network, budget, arrivals[i].scores);
-    // What one target removed is the first to go at the next: the networks of a path are nested.
-    for (std::size_t s = 0; s < plan.sets.size() && i + 1 < results_.size(); ++s) {
-      for (int group : compress::removed_groups(plan.sets[s])) arrivals[i + 1].scores[s][static_cast<std::size_t>(group)] = 0.0;
-    }
+    if (i + 1 < results_.size()) arrivals[i + 1].scores = compress::scores_after(plan, std::move(arrivals[i + 1].scores));
   }
 }
 
