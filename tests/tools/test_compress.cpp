@@ -186,6 +186,7 @@ TEST_CASE("several targets make nested networks from one search, each with a res
       CHECK(run_hinge({"eval", "--weights", file, "--data", "cifar10", "--data-dir", b.data, "--threads", "1"}).code == 0);
       const json plan = Bench::read(run / folder / "plan.json")["plan"];
       CHECK(plan == network["plan"]);
+      CHECK(Bench::read(run / folder / "result.json") == network);
       if (!larger.is_null()) {
         int fewer = 0;
         for (std::size_t s = 0; s < plan["sets"].size(); ++s) {

@@ -264,7 +264,10 @@ void Compression::finetune(Result& result, const std::optional<io::Checkpoint>& 
 void Compression::finish() {
   const Score before = evaluate(original_, set().test, set().normalization, all_indices(set().test), "before");
   nlohmann::json networks = nlohmann::json::array();
-  for (Result& result : results_) networks.push_back(finish_one(result, before));
+  for (Result& result : results_) {
+    networks.push_back(finish_one(result, before));
+    if (results_.size() > 1) io::write_json(result.folder / "result.json", networks.back());
+  }
   nlohmann::json result = networks.back();
   result.update({{"command", "compress"},
                  {"architecture", original_.graph().architecture},

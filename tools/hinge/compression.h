@@ -6,6 +6,7 @@
 //   groups.json            every group's score, cost and fate: what `hinge explain` reads
 //   surgery.safetensors    behind surgery, before fine-tuning
 //   model.safetensors      the result
+//   result.json            its scores and costs; where there are several, the run's own has all of them
 #pragma once
 
 #include "compress/surgery.h"
