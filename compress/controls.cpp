@@ -69,8 +69,17 @@ Control control_of(const std::string& name) {
 
 bool needs_channels(Control control) { return control == Control::kL1Norm || control == Control::kFpgm; }
 
+void check_control(Control control, const Structure& structure) {
+  for (const GroupSet& set : structure.sets) {
+    if (needs_channels(control) && set.kind == GroupSet::Kind::kRows) {
+      fail_usage("{} ranks filters, but '{}' is a decomposition: use --mode prune", kNames[static_cast<std::size_t>(control)], set.name);
+    }
+  }
+}
+
 Scores control_scores(Control control, const Structure& structure, const Network& dense, Network& attached, std::uint64_t seed,
                       const Stream& stream) {
+  check_control(control, structure);
   Scores scores;
   if (control == Control::kSvd) {
     scores = group_scores(penalised_sets(attached, structure), stream);
@@ -83,9 +92,6 @@ Scores control_scores(Control control, const Structure& structure, const Network
           layer[g] = static_cast<double>(uniform(random_words(seed, RandomUse::kRandomGroups, s, g).word[0]));
         }
       } else {
-        if (set.kind == GroupSet::Kind::kRows) {
-          fail_usage("{} ranks filters, but '{}' is a decomposition: use --mode prune", kNames[static_cast<std::size_t>(control)], set.name);
-        }
         const Filters filters{dense.value(set.layer + ".weight")};
         const auto channels = channels_by_group(set, structure);
         for (std::size_t g = 0; g < layer.size(); ++g) {

@@ -20,9 +20,11 @@ Control control_of(const std::string& name);
 std::vector<std::string> control_names();
 // l1-norm and fpgm know filters only: they can't rank the rows of a decomposition.
 bool needs_channels(Control control);
+// Throws UsageError if the control can't rank one of the sets.
+void check_control(Control control, const Structure& structure);
 
 // Scores of all groups of `attached`, each set divided by its mean so that layers compare. `dense` is the trained network
-// before attaching. A pure function of weights and seed. Throws UsageError if the control can't rank a set.
+// before attaching. A pure function of weights and seed. Throws as check_control does.
 Scores control_scores(Control control, const Structure& structure, const Network& dense, Network& attached, std::uint64_t seed,
                       const Stream& stream);
 

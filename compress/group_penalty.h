@@ -7,6 +7,10 @@
 //     SIMT_HOST_DEVICE double shrink(double norm, double step) const;        x*/norm in [0, 1]; 0 for norm 0
 //   };
 //   x* = argmin_{x >= 0}  1/2 (x - norm)^2 + step * rho(x), the global minimiser. Only maths that CUDA has too.
+//
+// These functions are all there is to write: the CPU's loop calls them, and where the file is built with
+// HINGE_PENALTY_KERNELS (by nvcc, or by a host compiler for the emulator), kernels/group_prox.cuh compiles them into the
+// launch over a whole network.
 #pragma once
 
 #include <cmath>
@@ -14,6 +18,10 @@
 
 #include "compress/regularizer.h"
 #include "kernels/simt/host_device.h"
+
+#if defined(HINGE_PENALTY_KERNELS)
+#include "kernels/group_prox.cuh"
+#endif
 
 namespace hinge::compress {
 
@@ -26,6 +34,16 @@ class GroupPenalty final : public Regularizer {
   double value(double norm) const override { return penalty_.value(norm); }
   double shrink(double norm, double step) const override { return penalty_.shrink(norm, step); }
   double derivative(double norm) const override { return penalty_.derivative(norm); }
+
+#if defined(HINGE_PENALTY_KERNELS)
+  void group_prox(const kernels::GroupTable& table, simt::NativeStream stream) const override {
+    kernels::group_prox(table, penalty_, stream);
+  }
+  bool sgd_group_prox(const kernels::GroupTable& table, const kernels::SgdOptions* options, simt::NativeStream stream) const override {
+    kernels::sgd_group_prox(table, options, penalty_, stream);
+    return true;
+  }
+#endif
 
  private:
   Penalty penalty_;

@@ -7,7 +7,7 @@
 namespace hinge::compress {
 namespace {
 
-constexpr double kHorizon = 1.0 / 3.0;
+constexpr double kLongestHorizon = 1.0 / 3.0;
 constexpr double kArrival = 0.95;  // the plan reaches the target here: the rest is slack
 constexpr double kMinCorrection = 0.25, kMaxCorrection = 8.0;
 constexpr double kMostPerLook = 0.25;
@@ -24,10 +24,13 @@ double LambdaControl::update(std::int64_t step, const Budget& budget, const Scor
   const double behind = planned_progress(time) - progress_;
   correction_ = std::clamp(correction_ * std::exp(options_.gain * behind), kMinCorrection, kMaxCorrection);
 
-  const Target soon = options_.target.at(planned_progress(time + kHorizon), budget.dense());
+  // Near the end only what is left of the search is looked ahead, two looks at least.
+  const double look = static_cast<double>(options_.check_every) / static_cast<double>(options_.steps);
+  const double horizon = std::max(std::min(kLongestHorizon, 1.0 - time), 2.0 * look);
+  const Target soon = options_.target.at(planned_progress(time + horizon), budget.dense());
   const Selection ahead = select_groups(budget, scores, soon, options_.selection);
   const double shrinkage = -std::log1p(-std::min(ahead.threshold, kHighestScore));
-  const double tau = correction_ * shrinkage / std::max(1.0, kHorizon * static_cast<double>(options_.steps));
+  const double tau = correction_ * shrinkage / std::max(1.0, horizon * static_cast<double>(options_.steps));
   return std::clamp(tau, 0.0, kMostPerLook / static_cast<double>(options_.check_every)) / options_.rate;
 }
 

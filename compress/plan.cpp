@@ -1,6 +1,7 @@
 #include "compress/plan.h"
 
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <numeric>
@@ -184,6 +185,16 @@ CompressionPlan make_plan(const Structure& structure, const Budget& budget, cons
 CompressionPlan plan_keeping(const Structure& structure, const Budget& budget, const Network& attached,
                              const std::vector<std::vector<int>>& kept, const Target& target) {
   return assemble(structure, budget, kept, carriers_for(structure, attached, kept), target, 0.0);
+}
+
+Scores scores_after(const CompressionPlan& plan, Scores scores) {
+  require(scores.size() == plan.sets.size(), "plan: scores of {} sets for a plan of {}", scores.size(), plan.sets.size());
+  for (std::size_t s = 0; s < scores.size(); ++s) {
+    // A kept group that has died since stays ahead of those removed: a set at its minimum takes the dead ones in turn.
+    for (double& score : scores[s]) score = std::max(score, std::numeric_limits<double>::denorm_min());
+    for (int group : removed_groups(plan.sets[s])) scores[s][static_cast<std::size_t>(group)] = 0.0;
+  }
+  return scores;
 }
 
 Json plan_to_json(const CompressionPlan& plan) {

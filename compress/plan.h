@@ -55,6 +55,10 @@ CompressionPlan make_plan(const Structure& structure, const Budget& budget, cons
 CompressionPlan plan_keeping(const Structure& structure, const Budget& budget, const Network& attached,
                              const std::vector<std::vector<int>>& kept, const Target& target);
 
+// The scores for a smaller target behind `plan`, which was made for a larger one: what the plan removed is worth nothing, and
+// all that it kept more than that, so that the plans of a path are nested.
+Scores scores_after(const CompressionPlan& plan, Scores scores);
+
 nlohmann::json plan_to_json(const CompressionPlan& plan);
 // Throws Error on anything missing, of the wrong type or out of range.
 CompressionPlan plan_from_json(const nlohmann::json& json);

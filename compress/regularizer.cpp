@@ -156,4 +156,10 @@ std::vector<float> Regularizer::prox(std::span<const kernels::GroupView> parts, 
   return norms;
 }
 
+void Regularizer::group_prox(const kernels::GroupTable&, simt::NativeStream) const {
+  fail("regulariser {}: this program holds no CUDA kernel of it", info().name);
+}
+
+bool Regularizer::sgd_group_prox(const kernels::GroupTable&, const kernels::SgdOptions*, simt::NativeStream) const { return false; }
+
 }  // namespace hinge::compress

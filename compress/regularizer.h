@@ -19,6 +19,12 @@
 
 #include "engine/core/device.h"
 #include "kernels/group_prox.h"
+#include "kernels/simt/native_stream.h"
+
+namespace hinge::kernels {
+struct GroupTable;  // group_table.h
+struct SgdOptions;  // sgd.h
+}  // namespace hinge::kernels
 
 namespace hinge::compress {
 
@@ -70,6 +76,14 @@ class Regularizer {
   std::vector<float> prox(const kernels::GroupView& whole, double step, const Stream& stream) const {
     return prox(std::span<const kernels::GroupView>(&whole, 1), step, stream);
   }
+
+  // The proximal step of a whole network on the GPU, each set of the table with its own step, in one launch; norms,
+  // penalty and zeros go into the table. Throws Error where this program holds no CUDA kernels of the penalty.
+  virtual void group_prox(const kernels::GroupTable& table, simt::NativeStream stream) const;
+  // The same behind the step of SGD on the groups' elements, in one pass over the weights; `options` [parameters] lies in
+  // GPU memory. Returns false, and has done nothing, where the penalty needs all new norms before it shrinks any group:
+  // the two steps are then taken one after the other.
+  virtual bool sgd_group_prox(const kernels::GroupTable& table, const kernels::SgdOptions* options, simt::NativeStream stream) const;
 
  private:
   friend std::unique_ptr<Regularizer> make_regularizer(const std::string& name, const RegularizerOptions& given);

@@ -10,6 +10,10 @@
 
 #include "compress/regularizer.h"
 
+#if defined(HINGE_PENALTY_KERNELS)
+#include "kernels/l1_minus_l2.h"
+#endif
+
 namespace hinge::compress {
 namespace {
 
@@ -49,6 +53,12 @@ class L1MinusL2 final : public Regularizer {
     }
     return result;
   }
+
+#if defined(HINGE_PENALTY_KERNELS)
+  void group_prox(const kernels::GroupTable& table, simt::NativeStream stream) const override {
+    kernels::cuda::l1_minus_l2_prox(table, stream);
+  }
+#endif
 
  private:
   // Scaled by the largest: neither tiny nor huge norms leave the range of their squares.

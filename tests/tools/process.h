@@ -36,6 +36,7 @@ inline pid_t start_hinge(const std::vector<std::string>& arguments, const std::f
     std::freopen(log.c_str(), "w", stdout);
     dup2(STDOUT_FILENO, STDERR_FILENO);
     setenv("OMP_NUM_THREADS", "2", 1);
+    setenv("OMP_WAIT_POLICY", "passive", 1);  // threads that spin while they wait hold up whatever else runs on the machine
     std::vector<char*> argv = {const_cast<char*>(HINGE_BINARY)};
     for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
     argv.push_back(nullptr);

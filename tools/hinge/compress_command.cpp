@@ -31,23 +31,7 @@ void compress_network(const std::shared_ptr<CompressOptions>& shared, CLI::App& 
 Action declare_compress(CLI::App& app) {
   auto options = std::make_shared<CompressOptions>();
   auto flags = std::make_shared<Flags>(app);
-  options->weights.declare(*flags);
-  options->data.declare(*flags, true);
-  flags->group("Target");
-  flags->option("--target", options->target,
-                "What to keep at most: flops=0.5, params=0.6, bytes=2MB or several of them; flops=0.8,0.5,0.35 makes three networks from one search")
-      ->delimiter(',');
-  flags->option("--count", options->count, "What FLOPs are: macs, or reference (as the paper's program counts)");
-  flags->option("--exclude", options->exclude, "Layers to leave alone (pattern, e.g. 'layer3.*')")->delimiter(',');
-  flags->option("--recipe", options->recipe, "Settings of one row of the paper's tables, by name or file; other flags override them");
-  flags->option("--method", options->method,
-                "hinge, or a control without a search: random, svd (truncated SVD), l1-norm, fpgm, scratch (the plan's network, not its weights)");
-  flags->option("--plan", options->plan, "Carry out this plan.json instead of searching");
-  options->search.declare(*flags);
-  flags->group("Fine-tuning");
-  options->finetune.declare(*flags);
-  options->distillation.declare(*flags);
-  options->run.declare(app, *flags);
+  options->declare(app, *flags);
   app.footer(
       "Examples:\n"
       "  hinge compress --weights resnet20.safetensors --data cifar10 --data-dir DIR --target flops=0.5 --out RUN\n"

@@ -22,6 +22,26 @@ std::string share(std::int64_t before, std::int64_t after) {
 
 }  // namespace
 
+void CompressOptions::declare(CLI::App& app, Flags& flags) {
+  weights.declare(flags);
+  data.declare(flags, true);
+  flags.group("Target");
+  flags.option("--target", target,
+               "What to keep at most: flops=0.5, params=0.6, bytes=2MB or several of them; flops=0.8,0.5,0.35 makes three networks from one search")
+      ->delimiter(',');
+  flags.option("--count", count, "What FLOPs are: macs, or reference (as the paper's program counts)");
+  flags.option("--exclude", exclude, "Layers to leave alone (pattern, e.g. 'layer3.*')")->delimiter(',');
+  flags.option("--recipe", recipe, "Settings of one row of the paper's tables, by name or file; other flags override them");
+  flags.option("--method", method,
+               "hinge, or a control without a search: random, svd (truncated SVD), l1-norm, fpgm, scratch (the plan's network, not its weights)");
+  flags.option("--plan", plan, "Carry out this plan.json instead of searching");
+  search.declare(flags);
+  flags.group("Fine-tuning");
+  finetune.declare(flags);
+  distillation.declare(flags);
+  run.declare(app, flags);
+}
+
 compress::GroupOptions CompressOptions::groups() const {
   compress::GroupOptions groups{.mode = compress::mode_of(search.mode), .exclude = exclude, .residual = search.residual};
   const bool filters = method == "l1-norm" || method == "fpgm";
@@ -63,6 +83,8 @@ CompressionTask make_task(const CompressOptions& options, const Graph& dense) {
     for (const auto& refusal : task.structure.choice.refused) reasons += fmt::format("\n  {}: {}", refusal.layer, refusal.reason);
     fail_usage("{}: nothing can be removed in mode {}{}", dense.architecture, compress::name_of(groups.mode), reasons);
   }
+  const auto controls = compress::control_names();
+  if (std::ranges::find(controls, options.method) != controls.end()) check_control(compress::control_of(options.method), task.structure);
   const compress::Budget budget(task.structure);
   for (const compress::Target& target : task.targets) check_reachable(target, budget, options.search.selection(task.structure));
   return task;
@@ -174,10 +196,7 @@ void Compression::operate(const std::optional<io::Checkpoint>& checkpoint) {
     const auto plan = compress::make_plan(task_.structure, budget, attached.network, arrivals[i].scores, task_.targets[i],
                                           {.minimum_share = search.minimum_share, .same_ratio = search.same_ratio});
     cut(results_[i], plan, attached.network, budget, arrivals[i].scores);
-    // What one target removed is the first to go at the next: the networks of a path are nested.
-    for (std::size_t s = 0; s < plan.sets.size() && i + 1 < results_.size(); ++s) {
-      for (int group : compress::removed_groups(plan.sets[s])) arrivals[i + 1].scores[s][static_cast<std::size_t>(group)] = 0.0;
-    }
+    if (i + 1 < results_.size()) arrivals[i + 1].scores = compress::scores_after(plan, std::move(arrivals[i + 1].scores));
   }
 }
 
@@ -185,6 +204,11 @@ void Compression::operate(const std::optional<io::Checkpoint>& checkpoint) {
 void Compression::cut(Result& result, const compress::CompressionPlan& plan, Network& attached, const compress::Budget& budget,
                       const compress::Scores& scores) {
   result.network.emplace(compress::apply(plan, task_.structure, attached));
+  compress::Scores norms;
+  for (const auto& set : task_.structure.sets) {
+    const std::vector<float> of_set = compress::group_norms(compress::views_of(set, task_.structure.attached, attached), stream_);
+    norms.emplace_back(of_set.begin(), of_set.end());
+  }
   compress::mask(plan, task_.structure, attached);
   const compress::Size measured = compress::size_of(result.network->graph());
   require(measured == plan.predicted_after, "surgery: the plan predicted {} MACs and {} parameters, the network has {} and {}",
@@ -200,7 +224,7 @@ void Compression::cut(Result& result, const compress::CompressionPlan& plan, Net
   result.proof = {{"images", proof.images}, {"largest_difference", proof.largest_difference}, {"largest_logit", proof.largest_logit}, {"relative", proof.relative()}, {"bound", compress::kProofBound}};
   result.plan = compress::plan_to_json(plan);
   std::filesystem::create_directories(result.folder);
-  io::write_json(result.folder / "groups.json", group_report(task_.structure, budget, plan, scores, options_.search.minimum_share));
+  io::write_json(result.folder / "groups.json", group_report(task_.structure, budget, plan, norms, scores, options_.search.minimum_share));
   io::write_json(result.folder / kPlanFile, {{"plan", result.plan}, {"proof", result.proof}});
   write_network(result.folder / kSurgeryFile, *result.network, metadata(result));
 }
@@ -246,7 +270,10 @@ void Compression::finish() {
   const OnDevice there(options_.run.chosen_device, networks_there);
   const Score before = evaluate(original_, set().test, set().normalization, all_indices(set().test), "before");
   nlohmann::json networks = nlohmann::json::array();
-  for (Result& result : results_) networks.push_back(finish_one(result, before));
+  for (Result& result : results_) {
+    networks.push_back(finish_one(result, before));
+    if (results_.size() > 1) io::write_json(result.folder / "result.json", networks.back());
+  }
   nlohmann::json result = networks.back();
   result.update({{"command", "compress"},
                  {"architecture", original_.graph().architecture},

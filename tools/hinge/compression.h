@@ -6,6 +6,7 @@
 //   groups.json            every group's score, cost and fate: what `hinge explain` reads
 //   surgery.safetensors    behind surgery, before fine-tuning
 //   model.safetensors      the result
+//   result.json            its scores and costs; where there are several, the run's own has all of them
 #pragma once
 
 #include "compress/surgery.h"
@@ -29,6 +30,7 @@ struct CompressOptions {
   std::string recipe;       // where the options came from
   nlohmann::json expected;  // the recipe's row of the paper's tables
 
+  void declare(CLI::App& app, Flags& flags);
   compress::GroupOptions groups() const;
 };
 

@@ -1,4 +1,6 @@
 // hinge explain: why a layer kept what it kept.
+#include <algorithm>
+
 #include "engine/io/json.h"
 #include "tools/hinge/commands.h"
 #include "tools/hinge/console.h"
@@ -12,9 +14,24 @@ struct Options {
   std::string run, layer;
 };
 
+constexpr const char* kReport = "groups.json";
+
+// A run with several targets has a report in each target's folder.
+[[noreturn]] void fail_without_report(const std::string& run) {
+  std::vector<std::string> below;
+  if (std::filesystem::is_directory(run)) {
+    for (const auto& entry : std::filesystem::directory_iterator(run)) {
+      if (std::filesystem::exists(entry.path() / kReport)) below.push_back(entry.path().string());
+    }
+  }
+  std::ranges::sort(below);
+  if (!below.empty()) fail_usage("{}: this run made several networks; name one of {}", run, fmt::join(below, ", "));
+  fail_usage("{}: no {} here: expected the folder of a run of 'hinge compress' behind its surgery", run, kReport);
+}
+
 void explain(const Options& options) {
-  const std::filesystem::path file = std::filesystem::path(options.run) / "groups.json";
-  if (!std::filesystem::exists(file)) fail_usage("{}: no groups.json here: expected the folder of a run of 'hinge compress' behind its surgery", options.run);
+  const std::filesystem::path file = std::filesystem::path(options.run) / kReport;
+  if (!std::filesystem::exists(file)) fail_without_report(options.run);
   const nlohmann::json report = io::read_json(file);
   if (!options.layer.empty()) {
     for (const std::string& line : explain_layer(report, options.layer)) say("{}", line);

@@ -12,7 +12,7 @@ using compress::GroupSet;
 using compress::SetEdit;
 
 nlohmann::json group_report(const compress::Structure& structure, const compress::Budget& budget, const compress::CompressionPlan& plan,
-                            const compress::Scores& scores, double minimum_share) {
+                            const compress::Scores& norms, const compress::Scores& scores, double minimum_share) {
   std::map<std::string, bool> merged;
   for (const auto& edit : plan.pairs) merged[edit.layer] = edit.form == compress::PairEdit::Form::kMerged;
   std::vector<std::int64_t> counts;
@@ -33,6 +33,7 @@ nlohmann::json group_report(const compress::Structure& structure, const compress
     sets.push_back({{"set", edit.set},
                     {"layer", set.layer},
                     {"kind", rows ? "rank" : "channels"},
+                    {"norms", norms[s]},
                     {"scores", scores[s]},
                     {"kept", edit.kept},
                     {"carriers", edit.carriers},
@@ -51,10 +52,12 @@ nlohmann::json group_report(const compress::Structure& structure, const compress
 namespace {
 
 std::vector<std::string> lines_of(const nlohmann::json& set, double threshold) {
-  const auto scores = set.at("scores").get<std::vector<double>>();
+  const auto scores = set.at("scores").get<std::vector<double>>(), norms = set.at("norms").get<std::vector<double>>();
   const auto kept = set.at("kept").get<std::vector<int>>();
   const std::string kind = set.at("kind") == "rank" ? "ranks" : "channel groups", bound = set.at("bound");
-  std::vector<std::string> lines = {fmt::format("{}: {} of {} {} stay", set.at("set").get<std::string>(), kept.size(), scores.size(), kind)};
+  const char* verdict = bound == "merged" || bound == "nothing removed" ? "keep" : set.at("kind") == "rank" ? "decompose"
+                                                                                                            : "prune";
+  std::vector<std::string> lines = {fmt::format("{}: {}: {} of {} {} stay", set.at("set").get<std::string>(), verdict, kept.size(), scores.size(), kind)};
   if (bound == "merged") {
     lines.push_back("  the factor pair would cost as much as one convolution or more at its rank: merged, nothing is lost");
   } else if (bound == "nothing removed") {
@@ -72,9 +75,9 @@ std::vector<std::string> lines_of(const nlohmann::json& set, double threshold) {
   std::vector<int> order(scores.size());
   std::iota(order.begin(), order.end(), 0);
   std::ranges::stable_sort(order, [&](int a, int b) { return scores[static_cast<std::size_t>(a)] > scores[static_cast<std::size_t>(b)]; });
-  lines.push_back("  group    score  fate");
+  lines.push_back("  group      norm    score  fate");
   for (int group : order) {
-    lines.push_back(fmt::format("  {:>5}  {:>7.4f}  {}", group, scores[static_cast<std::size_t>(group)],
+    lines.push_back(fmt::format("  {:>5}  {:>8.4g}  {:>7.4f}  {}", group, norms[static_cast<std::size_t>(group)], scores[static_cast<std::size_t>(group)],
                                 std::ranges::binary_search(kept, group) ? "kept" : "removed"));
   }
   return lines;

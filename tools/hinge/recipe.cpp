@@ -1,5 +1,6 @@
 #include "tools/hinge/recipe.h"
 
+#include <algorithm>
 #include <filesystem>
 
 #include "engine/core/error.h"
@@ -28,6 +29,12 @@ Recipe recipe_of(const std::string& name_or_file) {
     json = io::read_json(name_or_file);
   }
   require(json.is_object() && json.contains("options") && json["options"].is_object(), "{}: not a recipe: 'options' is missing", name_or_file);
+  const std::vector<std::string> known = {"network", "data", "options", "expected"};
+  for (const auto& [key, value] : json.items()) {
+    if (std::ranges::find(known, key) == known.end()) {
+      fail("{}: not a recipe: unknown key '{}' (known: {}){}", name_or_file, key, fmt::join(known, ", "), did_you_mean(key, known));
+    }
+  }
   return {name_or_file, json["options"], json.value("expected", nlohmann::json())};
 }
 

@@ -30,7 +30,7 @@ struct SearchOptions {
   std::string overlap = "sequential";  // rows and columns of one matrix: in turn, or both at once ("exact")
   bool no_balance = false, no_rate_adjustment = false, same_ratio = false, residual = false;
   double minimum_share = compress::kMinimumShare;
-  int check_every = 20;  // steps between looks at norms, FLOPs and lambda
+  int check_every = 20;  // most steps between looks at norms, FLOPs and lambda
   double distill = 0.0;  // share of the uncompressed network's opinion in the search's loss
 
   void declare(Flags& flags);
@@ -81,6 +81,7 @@ class SearchHooks final : public TrainingHooks {
   compress::ProximalOptimizer& optimizer_;
   const compress::Budget& budget_;
   compress::SelectionOptions selection_;
+  std::int64_t look_every_;
   compress::LambdaControl control_;
   compress::LambdaAnnealing annealing_;
   compress::ScaleKeeper scale_;
