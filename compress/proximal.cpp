@@ -91,7 +91,23 @@ double ProximalOptimizer::step_length(const PenalisedSet& set, float rate) const
   return static_cast<double>(rate) * static_cast<double>(set.parameters[0]->rate_scale) * lambda_ * set.gamma;
 }
 
+void ProximalOptimizer::prox_on_device(float rate, const Stream& stream) {
+  if (!fused_) {
+    std::vector<std::vector<kernels::GroupView>> parts;
+    std::vector<std::vector<const void*>> parameters;
+    for (const PenalisedSet& set : sets_) {
+      parts.push_back(set.parts);
+      parameters.emplace_back(set.parameters.begin(), set.parameters.end());
+    }
+    fused_ = std::make_unique<FusedProx>(parts, launch_of_sets(parameters), stream);
+  }
+  std::vector<double> gammas, steps;
+  for (const PenalisedSet& set : sets_) gammas.push_back(set.gamma), steps.push_back(step_length(set, rate) * options_.every);
+  fused_->step(*regularizer_, gammas, steps);
+}
+
 void ProximalOptimizer::prox(float rate, const Stream& stream) {
+  if (!stream.device().is_cpu() && overlaps_.empty()) return prox_on_device(rate, stream);
   penalty_ = 0.0;
   std::map<std::size_t, std::vector<float>> done;  // columns that went with their rows: norms before
   for (std::size_t s = 0; s < sets_.size(); ++s) {

@@ -9,7 +9,9 @@
 #include "engine/optim/sgd.h"
 #include "engine/train/batch_memory.h"
 #include "engine/train/training_step.h"
+#if !defined(HINGE_ON_DEVICE)
 #include "kernels/simt/emulated_device.h"
+#endif
 #include "models/registry.h"
 #include "tests/emulated/schedules.h"
 #include "tests/support/random.h"
@@ -226,6 +228,7 @@ TEST_CASE("random networks of every operation compute the same forwards on the e
   }
 }
 
+#if !defined(HINGE_ON_DEVICE)  // needs a device as small as one likes
 TEST_CASE("a step that doesn't fit says what was asked for and which batch would fit, and that batch does") {
   Network network = tiny_resnet();
   network.move_to(kGpuDevice);
@@ -254,12 +257,13 @@ TEST_CASE("a step that doesn't fit says what was asked for and which batch would
   CHECK_THROWS_AS(run(2 * fits), OutOfMemory);
   simt::emulator::set_device_memory(std::size_t{64} << 20);
 }
+#endif
 
 TEST_CASE("what the host must not read on a device is an error that says so") {
   const Tensor tensor = random_tensor({3}, 1).to(kGpuDevice);
   CHECK_THROWS_WITH(tensor.values(), contains("the host reads values of a tensor on cuda:0"));
   CHECK(Tensor::full({1}, 2.5f, kGpuDevice).item() == 2.5f);
   CHECK(Tensor::zeros({5}, DType::kInt32, kGpuDevice).to(Device{}).values<std::int32_t>()[4] == 0);
-  CHECK_THROWS_WITH(choose_device("cuda:1"), contains("cuda:1 is not there: this machine has one GPU"));
+  CHECK_THROWS_WITH(choose_device("cuda:99"), contains("cuda:99 is not there: this machine has"));
   CHECK(choose_device("auto").device == kGpuDevice);
 }

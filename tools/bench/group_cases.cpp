@@ -38,7 +38,7 @@ KernelCase norms(std::int64_t groups, std::int64_t size, bool columns) {
           }};
 }
 
-// Scales of 1 and -1 in turn keep the weights' size however often the kernel runs; 0 is checked by its sign of nothing.
+// Scales of 1 and -1 keep the weights' size however often the kernel runs.
 KernelCase scale(std::int64_t groups, std::int64_t size, bool columns) {
   const auto count = static_cast<double>(groups * size);
   return {fmt::format("group scale, {} {}x{}", columns ? "columns" : "rows", groups, size), "groups", 8.0 * count, count, [=](Device device, std::uint64_t seed) {
@@ -55,11 +55,12 @@ KernelCase scale(std::int64_t groups, std::int64_t size, bool columns) {
                   dispatch<GroupScale>(on, view_of(wd.mutable_data(), groups, size, columns), fd.data());
                 },
                 [=] {
+                  if (*runs == 0) return std::string("nothing was run");
                   const Tensor got = wd.to(Device{});
                   Errors errors;
                   for (std::int64_t g = 0; g < groups; ++g) {
-                    const double factor = g % 3 == 2 ? (*runs > 0 ? 0.0 : 1.0) : g % 3 == 1 && *runs % 2 == 1 ? -1.0
-                                                                                                              : 1.0;
+                    const double factor = g % 3 == 2 ? 0.0 : g % 3 == 1 && *runs % 2 == 1 ? -1.0
+                                                                                          : 1.0;
                     for (std::int64_t j = 0; j < size; ++j) {
                       const std::int64_t i = place(g, j, groups, size, columns);
                       errors.add("w", i, got.data()[i], factor * wide(w.data()[i]), 0.0, 0.0);
