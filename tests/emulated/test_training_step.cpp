@@ -5,6 +5,7 @@
 #include <cmath>
 #include <optional>
 
+#include "data/loader.h"
 #include "engine/graph/builder.h"
 #include "engine/optim/sgd.h"
 #include "engine/train/batch_memory.h"
@@ -17,6 +18,7 @@
 #include "tests/support/random.h"
 #include "tests/support/random_graph.h"
 #include "tests/support/reference.h"
+#include "tools/hinge/device_images.h"
 
 using namespace hinge;
 using namespace hinge::testing;
@@ -258,6 +260,37 @@ TEST_CASE("a step that doesn't fit says what was asked for and which batch would
   simt::emulator::set_device_memory(std::size_t{64} << 20);
 }
 #endif
+
+TEST_CASE("batches made of images in the GPU's memory are the loader's, bit for bit") {
+  data::ImageSet set{.name = "tiny", .height = 7, .width = 6, .channels = 3, .classes = 4, .pixels = {}, .labels = {}, .class_names = {}};
+  for (int i = 0; i < 11; ++i) {
+    set.labels.push_back(i % 4);
+    for (int p = 0; p < 7 * 6 * 3; ++p) set.pixels.push_back(static_cast<std::uint8_t>(i * 53 + p * 7));
+  }
+  const data::Normalization normalization{{0.4f, 0.5f, 0.6f}, {0.2f, 0.25f, 0.3f}};
+  REQUIRE(cli::DeviceImages::serves(set, kGpuDevice));
+  REQUIRE_FALSE(cli::DeviceImages::serves(set, Device{}));
+  cli::DeviceImages there(set, normalization, stream_of(kGpuDevice));
+  for (const bool augment : {false, true}) {
+    data::LoaderOptions options{.batch_size = 4, .shuffle = true, .augment = augment, .augmentation = {.padding = 2, .flip = true, .seed = 9}};
+    const std::vector<int> all = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10};
+    data::Loader with(set, normalization, all, options);
+    options.pixels = false;
+    data::Loader without(set, normalization, all, options);
+    for (const std::uint64_t epoch : {0, 3}) {
+      with.start(epoch), without.start(epoch);
+      while (const auto want = with.next()) {
+        const auto got = without.next();
+        REQUIRE(got);
+        CHECK(got->labels == want->labels);
+        CHECK(got->indices == want->indices);
+        CHECK_FALSE(got->images.defined());
+        CHECK(same_bytes(there.batch(got->indices, augment, options.augmentation, epoch).to(Device{}), want->images));
+      }
+      CHECK_FALSE(without.next());
+    }
+  }
+}
 
 TEST_CASE("what the host must not read on a device is an error that says so") {
   const Tensor tensor = random_tensor({3}, 1).to(kGpuDevice);

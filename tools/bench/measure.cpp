@@ -1,6 +1,7 @@
 #include "tools/bench/measure.h"
 
 #include <omp.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -112,6 +113,14 @@ double product_rate_of_gpu(const Stream& stream) {
   return 2.0 * kSide * kSide * static_cast<double>(kSide) / samples_of(0.5, product)[0];
 }
 
+double cache_to_leave(Device device) {
+  constexpr double kMiB = 1024.0 * 1024.0;
+  if (!device.is_cpu()) return 128.0 * kMiB;
+  const long level3 = sysconf(_SC_LEVEL3_CACHE_SIZE);
+  // A virtual machine may name its host's cache, of which it has a share.
+  return level3 > 0 ? std::min(2.0 * static_cast<double>(level3), 256.0 * kMiB) : 64.0 * kMiB;
+}
+
 // One call on each set. On a GPU as a captured graph: the time between two launches is the host's, not the kernel's.
 class Round {
  public:
@@ -162,7 +171,8 @@ Timing time_case(const KernelCase& kernel, Device device, const MeasureOptions& 
   sets.push_back(kernel.make(device, 1));
   sets[0]->run(stream);  // the first call chooses convolutions
   if (const std::string wrong = sets[0]->check(); !wrong.empty()) fail("{} on {}: {}", kernel.name, device.to_string(), wrong);
-  const int wanted = static_cast<int>(std::clamp(options.cache_bytes / kernel.bytes + 1.0, 2.0, 64.0));
+  const double cache = options.cache_bytes > 0.0 ? options.cache_bytes : cache_to_leave(device);
+  const int wanted = static_cast<int>(std::clamp(cache / kernel.bytes + 1.0, 2.0, 64.0));
   while (static_cast<int>(sets.size()) < wanted) sets.push_back(kernel.make(device, sets.size() + 1));
 
   Round round(sets, stream);

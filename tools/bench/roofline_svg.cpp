@@ -6,7 +6,7 @@
 namespace hinge::bench {
 namespace {
 
-constexpr double kWidth = 1120, kHeight = 640, kLeft = 80, kTop = 60, kPlotWidth = 620, kPlotHeight = 500;
+constexpr double kWidth = 1200, kHeight = 640, kLeft = 80, kTop = 60, kPlotWidth = 620, kPlotHeight = 500;
 const char* const kColours[] = {"#1f6fb4", "#d2601a", "#2a8c4a", "#b4327d", "#6b4fb0", "#8a6d1c", "#00808a", "#8c2f2f"};
 
 // A logarithmic axis over whole decades.
@@ -70,8 +70,8 @@ std::string roofline_svg(const Machine& machine, const std::vector<Timing>& timi
                      x.at(ridge), y.at(peak), kLeft + kPlotWidth, y.at(peak));
   svg += text_at(kLeft + kPlotWidth - 6, y.at(peak) - 8, fmt::format("{:.0f} GFLOP/s", peak), "end");
   const double label = std::sqrt(x_first * ridge), angle = std::atan2(y.at(peak) - y.at(x_first * bandwidth), x.at(ridge) - x.at(x_first)) * 57.29578;
-  svg += fmt::format("<text transform=\"translate({:.1f} {:.1f}) rotate({:.1f})\" text-anchor=\"middle\" font-size=\"13\">{:.0f} GB/s</text>\n", x.at(label) - 6,
-                     y.at(label * bandwidth) - 8, angle, bandwidth);
+  svg += fmt::format("<text transform=\"translate({:.1f} {:.1f}) rotate({:.1f})\" text-anchor=\"middle\" font-size=\"13\">{:.0f} GB/s</text>\n", x.at(label) - 14,
+                     y.at(label * bandwidth) - 12, angle, bandwidth);
 
   std::map<std::string, const char*> colour;
   int number = 0;

@@ -14,7 +14,7 @@ using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
-data::LoaderOptions loader_options(const TrainerSetup& setup, const data::Dataset& dataset) {
+data::LoaderOptions loader_options(const TrainerSetup& setup, const data::Dataset& dataset, Device device) {
   const bool digits = dataset.name == "fashion-mnist";
   return {.batch_size = setup.options.batch,
           .shuffle = true,
@@ -22,7 +22,8 @@ data::LoaderOptions loader_options(const TrainerSetup& setup, const data::Datase
           .augmentation = {.padding = digits ? 2 : 4, .flip = true, .seed = setup.seed},
           .threads = 1,
           // A last, smaller batch would be a shape of its own and, of one image, break BatchNorm.
-          .drop_last = static_cast<int>(setup.split->train.size()) >= setup.options.batch};
+          .drop_last = static_cast<int>(setup.split->train.size()) >= setup.options.batch,
+          .pixels = !DeviceImages::serves(dataset.train, device)};
 }
 
 void put(std::map<std::string, Tensor>& to, const std::string& prefix, const std::map<std::string, Tensor>& from) {
@@ -41,7 +42,7 @@ std::map<std::string, Tensor> take(const std::map<std::string, Tensor>& from, co
 
 Trainer::Trainer(const TrainerSetup& setup, Network& network, Optimizer& optimizer, TrainingHooks& hooks,
                  RunFolder& run)
-    : setup_(setup), network_(network), optimizer_(optimizer), hooks_(hooks), run_(run), schedule_(setup.options.make_schedule()), loader_(setup.dataset->train, setup.dataset->normalization, setup.split->train, loader_options(setup, *setup.dataset)), stream_(stream_of(network.device())), classes_(setup.dataset->classes) {
+    : setup_(setup), network_(network), optimizer_(optimizer), hooks_(hooks), run_(run), schedule_(setup.options.make_schedule()), loader_(setup.dataset->train, setup.dataset->normalization, setup.split->train, loader_options(setup, *setup.dataset, network.device())), stream_(stream_of(network.device())), classes_(setup.dataset->classes) {
   require(loader_.batches() > 0, "{}: no training images are left after holding out {}", setup.phase, setup.split->held_out.size());
 }
 
@@ -93,10 +94,13 @@ void Trainer::step(const data::Batch& batch, std::int64_t global_step) {
   global_step_ = global_step;
   const double progress = static_cast<double>(global_step) / static_cast<double>(loader_.batches());
   try {
-    step_->run(batch.images, labels, static_cast<float>(schedule_.at(progress)), static_cast<std::uint64_t>(global_step));
+    const data::LoaderOptions options = loader_options(setup_, *setup_.dataset, stream_.device());
+    if (!device_images_ && !options.pixels) device_images_ = std::make_unique<DeviceImages>(setup_.dataset->train, setup_.dataset->normalization, stream_);
+    const Tensor images = device_images_ ? device_images_->batch(batch.indices, options.augment, options.augmentation, static_cast<std::uint64_t>(epoch_)) : batch.images;
+    step_->run(images, labels, static_cast<float>(schedule_.at(progress)), static_cast<std::uint64_t>(global_step));
   } catch (const OutOfMemory& error) {
     step_.reset();
-    fail("{}", with_advice(error, network_, static_cast<int>(batch.images.dim(0))));
+    fail("{}", with_advice(error, network_, static_cast<int>(labels.size())));
   }
   const StepOutcome outcome = step_->outcome();
   if (!std::isfinite(outcome.loss)) {
@@ -162,7 +166,7 @@ TrainingOutcome Trainer::run(const std::optional<io::Checkpoint>& checkpoint) {
       const std::int64_t global_step = static_cast<std::int64_t>(epoch_) * loader_.batches() + batch_;
       step(*batch, global_step);
       ++batch_;
-      images_here += batch->images.dim(0);
+      images_here += static_cast<std::int64_t>(batch->labels.size());
       stop = hooks_.after_update(global_step + 1, steps);
       run_.record_choices();
       progress.update(sums_.images, fmt::format("loss {:.3f}  {}", sums_.loss_sum / static_cast<double>(sums_.images), hooks_.note()));

@@ -9,6 +9,7 @@
 
 #include "engine/optim/optimizer.h"
 #include "engine/train/training_step.h"
+#include "tools/hinge/device_images.h"
 #include "tools/hinge/evaluate.h"
 #include "tools/hinge/options.h"
 #include "tools/hinge/run_folder.h"
@@ -77,7 +78,8 @@ class Trainer {
   Schedule schedule_;
   data::Loader loader_;
   Stream stream_;
-  std::unique_ptr<TrainingStep> step_;  // made when the optimiser's state is in place
+  std::unique_ptr<DeviceImages> device_images_;  // where the GPU makes the batches
+  std::unique_ptr<TrainingStep> step_;           // made when the optimiser's state is in place
   std::int64_t classes_ = 0, global_step_ = 0;
 
   int epoch_ = 0, batch_ = 0;
