@@ -25,7 +25,7 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PROX_STEP = 0.05
-# First losses may differ by this share: fp32 adds in another order, tf32 rounds operands to 10 bits, bf16 to 7.
+# First losses may differ by this share of the very first: fp32 adds in another order, tf32 rounds operands to 10 bits, bf16 to 7.
 LOSS_BOUND = {"fp32": 1e-3, "tf32": 1e-2, "bf16": 5e-2}
 
 
@@ -307,8 +307,8 @@ def compare_step(torch, arguments, model, batch, size, precision, folder, clock)
     if result["hinge"] is not None:
         step = trainer(False, False)
         theirs = [float(step()) for _ in range(3)]
-        for mine, other in zip(ours["losses"], theirs):
-            if not abs(mine - other) <= LOSS_BOUND[precision] * abs(other):
+        for mine, other in zip(ours["losses"], theirs):  # in units of the first: a later one may be close to 0
+            if not abs(mine - other) <= LOSS_BOUND[precision] * abs(theirs[0]):
                 sys.exit(f"compare_pytorch: {model}, {precision}: hinge's first losses are {ours['losses']}, PyTorch's {theirs}")
         result["losses"] = {"hinge": ours["losses"], "pytorch": theirs}
     for channels_last in (False, True):

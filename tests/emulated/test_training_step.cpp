@@ -134,6 +134,19 @@ TEST_CASE("a whole training step of a tiny ResNet gives the same on the CPU and 
   }
 }
 
+TEST_CASE("every operation that the ResNets don't have goes forwards and backwards on the emulated GPU too") {
+  GraphBuilder g("everything", {8, 8, 3});
+  const int stem = g.relu("relu0", g.conv("features.0", 0, 8, {.bias = true}), ReluAttributes{.ceiling = 6.0f});
+  const int grouped = g.relu("relu1", g.batch_norm("bn1", g.conv("grouped", stem, 8, {.groups = 4})));
+  const int depthwise = g.batch_norm("bn2", g.conv("depthwise", grouped, 8, {.groups = 8}));
+  const int joined = g.concat("concat", {stem, g.add("add", grouped, depthwise)});
+  const int pooled = g.max_pool("max", joined, {.window = 3, .stride = 2, .padding = 1});
+  const int halved = g.average_pool("average", g.conv("features.1", pooled, 16, {.kernel = 1}), {.window = 2, .stride = 2});
+  Network network(std::move(g).finish(g.linear("fc", g.relu("relu2", g.linear("hidden", g.flatten("flat", halved), 12)), 10)));
+  initialise(network, 11);
+  check_close(train(network, Device{}, 1, {}), train(network, kGpuDevice, 1, {}), kStepBound);
+}
+
 TEST_CASE("a training step makes the same bytes under every schedule of threads and blocks") {
   const Network network = tiny_resnet();
   CHECK(same_under_all_schedules([&] {
