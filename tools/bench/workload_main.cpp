@@ -29,7 +29,7 @@ struct Options {
   cli::WeightsOptions weights;
   cli::DeviceOptions device;
   std::string batch, out;
-  double step = 0.1, seconds = 1.0;
+  double step = 0.1, rate = 1e-3, seconds = 1.0;
 };
 
 // Rounds of `count` calls, each round as long as a fifth of what there is; seconds of a call, the median round.
@@ -99,7 +99,7 @@ nlohmann::json step(const Options& options, Network& network, const Stream& stre
   Sgd optimizer({.momentum = 0.9f, .decay = 1e-4f});
   TrainingStep training(network, optimizer, {.graph = !options.device.eager}, {}, stream);
   std::uint64_t count = 0;
-  const auto once = [&] { training.run(images, labels, 0.01f, count++); };
+  const auto once = [&] { training.run(images, labels, static_cast<float>(options.rate), count++); };
   std::vector<double> losses;
   for (int i = 0; i < 3; ++i) {
     once();
@@ -146,6 +146,7 @@ int main(int argc, char** argv) {
   prox->add_option("--out", options.out, "Write the weights behind one step to this file");
   CLI::App* step = common("step", "Training steps on one batch");
   step->add_option("--batch", options.batch, "safetensors file with images and labels")->required();
+  step->add_option("--rate", options.rate, "Learning rate");
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& success) {
