@@ -287,7 +287,7 @@ def compare_step(torch, arguments, model, batch, size, precision, folder, clock)
         ours = hinge(arguments, "step", "--weights", str(source), "--model", model, *shortcut, "--batch", str(data), "--rate", str(RATE), "--precision", precision)
         result.update({"hinge": ours["seconds"], "hinge_how": ours["how"]})
 
-    def trainer(channels_last, compiled):
+    def trainer(channels_last, compiled, images=images):
         network = build(torch, model)
         network.load_state_dict(state)
         layout = torch.channels_last if channels_last else torch.contiguous_format
@@ -308,8 +308,12 @@ def compare_step(torch, arguments, model, batch, size, precision, folder, clock)
     if result["hinge"] is not None:
         step = trainer(False, False)
         theirs = [float(step()) for _ in range(3)]
-        for mine, other in zip(ours["losses"], theirs):  # in units of the first: a later one may be close to 0
-            if not abs(mine - other) <= LOSS_BOUND[precision] * abs(theirs[0]):
+        # BatchNorm over a handful of values multiplies rounding: what PyTorch itself makes of images that differ in their last
+        # digit tells how much. ResNet-50 on two 64x64 pictures: 1 % in the second loss.
+        step = trainer(False, False, images * (1 + 1e-7 * torch.randn(images.shape)))
+        disturbed = [float(step()) for _ in range(3)]
+        for mine, other, third in zip(ours["losses"], theirs, disturbed):  # in units of the first: a later one may be close to 0
+            if not abs(mine - other) <= LOSS_BOUND[precision] * abs(theirs[0]) + 4 * abs(other - third):
                 result["mismatch"] = f"hinge's first losses are {ours['losses']}, PyTorch's {theirs}"
         result["losses"] = {"hinge": ours["losses"], "pytorch": theirs}
     for channels_last in (False, True):
