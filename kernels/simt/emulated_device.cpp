@@ -121,9 +121,12 @@ void handed_out(void* block, std::size_t bytes, std::size_t rounded) {
   const emulator::DeviceAccess access;
   ASAN_UNPOISON_MEMORY_REGION(block, bytes);
   std::memset(block, 0xff, bytes);
-  ASAN_POISON_MEMORY_REGION(static_cast<std::byte*>(block) + bytes, rounded - bytes);
+  // What is free during a capture is scratch in every replay, and so are the ends of blocks.
+  if (!device().capture) ASAN_POISON_MEMORY_REGION(static_cast<std::byte*>(block) + bytes, rounded - bytes);
 }
-void taken_back(void* block, std::size_t rounded) noexcept { ASAN_POISON_MEMORY_REGION(block, rounded); }
+void taken_back(void* block, std::size_t rounded) noexcept {
+  if (!device().capture) ASAN_POISON_MEMORY_REGION(block, rounded);
+}
 
 // Streams are told apart by their addresses and nothing else: the emulator has done everything when a call returns.
 NativeStream make_stream(int) { return reinterpret_cast<NativeStream>(new char); }  // NOLINT: lives as long as the program
