@@ -30,6 +30,12 @@ def rows(name, run):
                f"| {'yes' if 0 <= gap < one else 'NO'} | {result['search_epochs']} | {len(search)} | {network['proof']['relative']:.0e} |")
 
 
+def refusals(log):
+    """What the program said about a target out of reach, without its name and the flag's."""
+    lines = log.read_text().splitlines() if log.exists() else []
+    return [line.split(": ", 2)[-1] for line in lines if "can't be reached" in line]
+
+
 def panel(name, search, planned, x, y):
     """FLOPs kept (1 at the top, 0 at the bottom) over epochs of the search."""
     def at(epoch, ratio):
@@ -66,6 +72,8 @@ def main():
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     for name, run in runs:
         print("\n".join(rows(name, run)))
+        for refusal in refusals(out / f"{name}.refused"):
+            print(f"| {name} | 0.25 | refused before training: {refusal} | | | | | | |")
     draw(runs, out / "curves.svg")
 
 
