@@ -9,6 +9,7 @@
 
 #include "data/cifar.h"
 #include "data/idx.h"
+#include "data/image_folder.h"
 #include "engine/core/error.h"
 
 namespace hinge::data {
@@ -16,13 +17,14 @@ namespace {
 
 struct Source {
   const char* name;
-  Dataset (*load)(const std::filesystem::path& dir);
+  Dataset (*load)(const std::filesystem::path& dir);  // null: load_image_folder, which has options
 };
 
 constexpr Source kSources[] = {
     {"cifar10", &load_cifar10},
     {"cifar100", &load_cifar100},
     {"fashion-mnist", &load_fashion_mnist},
+    {"folder", nullptr},
 };
 
 // Fewest insertions, deletions and substitutions that turn `from` into `to` (Levenshtein).
@@ -111,10 +113,11 @@ std::vector<std::string> dataset_names() {
   return names;
 }
 
-Dataset load_dataset(const std::string& name, const std::filesystem::path& dir) {
+Dataset load_dataset(const std::string& name, const std::filesystem::path& dir, const FolderOptions& folder) {
   const auto* source = std::ranges::find_if(
       kSources, [&](const Source& candidate) { return name == candidate.name; });
   if (source == std::end(kSources)) fail_unknown(name);
+  if (source->load == nullptr) return load_image_folder(dir, folder);
   Dataset dataset = source->load(dir);
   dataset.fingerprint = fingerprint_of(dataset);
   return dataset;
@@ -132,9 +135,16 @@ Split hold_out(const ImageSet& set, int held_out) {
   return split;
 }
 
-std::string fingerprint_of(const Dataset& dataset) {
+std::uint64_t hash_of(std::string_view text) {
+  Hash hash;
+  hash.add(text);
+  return hash.value();
+}
+
+std::string fingerprint_of(const Dataset& dataset, std::uint64_t more) {
   Hash hash;
   hash.add(dataset.name);
+  if (more != 0) hash.add(more);
   add_set(hash, dataset.train);
   add_set(hash, dataset.test);
   return fmt::format("{:016x}", hash.value());

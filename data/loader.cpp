@@ -107,15 +107,24 @@ class Loader::Epoch {
     if (!options.pixels) return batch;
     batch.images = Tensor::empty(
         {static_cast<std::int64_t>(end - begin), set.height, set.width, set.channels});
-    const int padding = options.augment ? options.augmentation.padding : 0;
+    // A source crops by itself; its pictures are mirrored and normalised like the others.
+    const int padding = options.augment && !set.source ? options.augmentation.padding : 0;
+    std::vector<std::uint8_t> made(set.source ? set.image_bytes() : 0);
     float* out = batch.images.mutable_data();
     for (std::size_t i = begin; i < end; ++i, out += set.image_bytes()) {
       const int image = order_[i];
-      const Augmentation augmentation =
-          options.augment
-              ? draw_augmentation(options.augmentation, epoch_, static_cast<std::uint64_t>(image))
-              : Augmentation{};
-      write_image(set.image(image), set.height, set.width, set.channels, loader_.normalizer_,
+      Augmentation augmentation{};
+      if (options.augment) {
+        AugmentOptions how = options.augmentation;
+        how.padding = padding;
+        augmentation = draw_augmentation(how, epoch_, static_cast<std::uint64_t>(image));
+      }
+      if (set.source && options.augment) {
+        set.source->read_crop(image, options.augmentation.seed, epoch_, made.data());
+      } else if (set.source) {
+        set.source->read(image, made.data());
+      }
+      write_image(set.source ? made.data() : set.image(image), set.height, set.width, set.channels, loader_.normalizer_,
                   augmentation, padding, out);
       batch.labels.push_back(set.labels[static_cast<std::size_t>(image)]);
       batch.indices.push_back(image);

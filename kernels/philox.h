@@ -24,7 +24,8 @@ enum class RandomUse : std::uint32_t { kShuffle,
                                        kInitialise,
                                        kDistort,
                                        kTest,
-                                       kRandomGroups };
+                                       kRandomGroups,
+                                       kCrop };
 
 SIMT_HOST_DEVICE inline PhiloxWords philox(std::uint64_t key, std::uint64_t counter_high,
                                            std::uint64_t counter_low) {

@@ -5,11 +5,11 @@
 #   tools/setup.sh --tests    the same and what the tests need
 set -euo pipefail
 
-packages=(g++ cmake ninja-build libboost-context-dev libdnnl-dev libeigen3-dev libfmt-dev nlohmann-json3-dev libcli11-dev zlib1g-dev
+packages=(g++ cmake ninja-build libboost-context-dev libdnnl-dev libeigen3-dev libfmt-dev nlohmann-json3-dev libcli11-dev zlib1g-dev libjpeg-dev libpng-dev
           dataset-fashion-mnist)
 case "${1:-}" in
   "") ;;
-  --tests) packages+=(catch2 python3 python3-numpy python3-pil clang-format) ;;
+  --tests) packages+=(catch2 python3 python3-numpy python3-pil python3-venv libstb-dev clang-format) ;;
   *) echo "tools/setup.sh: unknown option '$1', expected --tests or nothing" >&2; exit 2 ;;
 esac
 

@@ -41,20 +41,21 @@ TEST_CASE("an unknown data set is refused with the known names and the nearest")
   const auto nearest = [](const std::string& asked, const std::string& expected) {
     CHECK_THROWS_AS(load_dataset(asked, "."), UsageError);
     CHECK_THROWS_WITH(load_dataset(asked, "."), contains("'" + asked + "' is not known") &&
-                                                    contains("cifar10, cifar100, fashion-mnist") &&
+                                                    contains("cifar10, cifar100, fashion-mnist, folder") &&
                                                     contains("nearest is '" + expected + "'"));
   };
   nearest("cifar-10", "cifar10");
   nearest("CIFAR1000", "cifar100");
   nearest("fashion_mnist", "fashion-mnist");
   nearest("fashion", "fashion-mnist");  // 6 edits, against 7 to cifar10
-  nearest("mnist", "cifar10");          // 6 edits, against 8 to fashion-mnist
-  nearest("", "cifar10");
+  nearest("mnist", "folder");
+  nearest("", "folder");
+  nearest("folders", "folder");
 }
 
 TEST_CASE("every name that is offered leads to a loader") {
   TemporaryFolder folder;
-  CHECK(dataset_names() == std::vector<std::string>{"cifar10", "cifar100", "fashion-mnist"});
+  CHECK(dataset_names() == std::vector<std::string>{"cifar10", "cifar100", "fashion-mnist", "folder"});
   for (const std::string& name : dataset_names()) {
     CHECK_THROWS_WITH(load_dataset(name, folder.path()), contains(name) && contains(folder.path().string()));
   }

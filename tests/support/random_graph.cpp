@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "engine/autograd/node.h"
 #include "engine/graph/builder.h"
 #include "kernels/philox.h"
 
@@ -166,6 +167,18 @@ Network random_network(const Graph& graph, std::uint64_t seed) {
     if (b->name.ends_with("running_mean")) fill(b->value, -0.3f, 0.3f);
   }
   return network;
+}
+
+void calibrate(Network& network, const Tensor& images) {
+  Graph graph = network.graph();
+  for (GraphNode& node : graph.nodes) {
+    if (auto* norm = std::get_if<BatchNormAttributes>(&node.attributes)) norm->momentum = 1.0f;
+  }
+  Network counting(graph);
+  counting.set_values(network.values());
+  const NoGradients guard;
+  counting.forward(images, {.training = true}, {});
+  network.set_values(counting.values());
 }
 
 }  // namespace hinge::testing

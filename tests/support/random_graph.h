@@ -12,4 +12,7 @@ Graph random_graph(std::uint64_t seed);
 // Weights, BatchNorm statistics and shifts that are not the identity's.
 Network random_network(const Graph& graph, std::uint64_t seed);
 
+// Gives every BatchNorm the statistics of these pictures: activations are then of the size they have in a trained network.
+void calibrate(Network& network, const Tensor& images);
+
 }  // namespace hinge::testing

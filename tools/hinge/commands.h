@@ -13,6 +13,9 @@ Action declare_compress(CLI::App& app);
 Action declare_finetune(CLI::App& app);
 Action declare_eval(CLI::App& app);
 Action declare_info(CLI::App& app);
+Action declare_export(CLI::App& app);
+Action declare_report(CLI::App& app);
+Action declare_completion(CLI::App& app);
 Action declare_explain(CLI::App& app);
 Action declare_prox(CLI::App& app);
 

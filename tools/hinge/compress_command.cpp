@@ -8,22 +8,24 @@ namespace {
 
 void compress_network(const std::shared_ptr<CompressOptions>& shared, CLI::App& app, Flags& flags) {
   CompressOptions& options = *shared;
+  std::optional<LoadedData> data;
   // Everything that can be wrong with the request is looked at before the run folder is made.
   if (options.run.resume.empty()) {
     if (!options.recipe.empty()) options.expected = apply_recipe(options.recipe, app, flags);
     LoadedModel model = load_model(options.weights);
     make_task(options, model.network.graph());
     if (options.run.out.empty()) fail_usage("--out is missing: the folder for this run");
-    check_fit(model, load_data(options.data, model.normalization).dataset);
+    data = load_data(options.data, model.normalization);
+    check_fit(model, data->dataset);
     make_task(options, model.network.graph());  // costs follow the picture, which the data may have set
   }
   RunFolder run = start_run("compress", app, flags, options.run);
   if (!options.recipe.empty()) options.expected = recipe_of(options.recipe).expected;
   LoadedModel model = load_model(options.weights);
-  LoadedData data = load_data(options.data, model.normalization);
-  check_fit(model, data.dataset);
+  if (!data) data = load_data(options.data, model.normalization);
+  check_fit(model, data->dataset);
   CompressionTask task = make_task(options, model.network.graph());
-  Compression(options, std::move(task), run, std::move(model), std::move(data)).run();
+  Compression(options, std::move(task), run, std::move(model), std::move(*data)).run();
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include "engine/io/json.h"
 #include "tools/hinge/group_report.h"
 #include "tools/hinge/target.h"
+#include "tools/report/page.h"
 
 namespace hinge::cli {
 namespace {
@@ -231,7 +232,7 @@ void Compression::cut(Result& result, const compress::CompressionPlan& plan, Net
 
 compress::Proof Compression::prove(Network& masked, Network& shrunken) {
   compress::Proof proof;
-  data::Loader loader(set().test, set().normalization, all_indices(set().test), {.batch_size = kEvaluationBatch});
+  data::Loader loader(set().test, set().normalization, all_indices(set().test), loader_options(set().test, kEvaluationBatch));
   loader.start(0);
   while (proof.images < kProofImages) {
     const auto batch = loader.next();
@@ -288,13 +289,14 @@ void Compression::finish() {
     say("the paper's row ({}): {}", options_.recipe, options_.expected.dump());
   }
   finish_run(run_, options_.run, result);
+  report::write_report({run_.path()}, run_.file("report.html"));
 }
 
 nlohmann::json Compression::finish_one(Result& result, const Score& before) {
   const std::vector<int> test = all_indices(set().test);
   const Score after = evaluate(*result.network, set().test, set().normalization, test, "after");
   const Cost cost_before = cost_of(original_.graph()), cost_after = cost_of(result.network->graph());
-  data::Loader loader(set().test, set().normalization, test, {.batch_size = 128});
+  data::Loader loader(set().test, set().normalization, test, loader_options(set().test, 128));
   loader.start(0);
   const auto batch = loader.next();
   const std::vector<double> ms = milliseconds_per_image({&original_, &*result.network}, batch->images);

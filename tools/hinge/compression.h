@@ -7,6 +7,7 @@
 //   surgery.safetensors    behind surgery, before fine-tuning
 //   model.safetensors      the result
 //   result.json            its scores and costs; where there are several, the run's own has all of them
+// and, in the run folder, report.html: all of it for people.
 #pragma once
 
 #include "compress/surgery.h"

@@ -24,7 +24,7 @@ void evaluate_file(Options& options) {
   const Device device = options.device.choose();
   options.data.held_out = 0;
   LoadedModel model = load_model(options.weights);
-  const LoadedData loaded = load_data(options.data, model.normalization);
+  const LoadedData loaded = load_data(options.data, model.normalization, true);
   check_fit(model, loaded.dataset);
   const data::ImageSet& test = loaded.dataset.test;
   model.network.move_to(device);

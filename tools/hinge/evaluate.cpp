@@ -15,6 +15,10 @@ Tensor labels_tensor(const std::vector<std::int32_t>& labels) {
   return Tensor::from<std::int32_t>({static_cast<std::int64_t>(labels.size())}, labels);
 }
 
+data::LoaderOptions loader_options(const data::ImageSet& set, int batch) {
+  return {.batch_size = batch, .threads = set.loader_threads, .prefetch = std::max(data::LoaderOptions{}.prefetch, set.loader_threads + 1)};
+}
+
 std::vector<int> all_indices(const data::ImageSet& set) {
   std::vector<int> indices(static_cast<std::size_t>(set.count()));
   std::iota(indices.begin(), indices.end(), 0);
@@ -25,7 +29,7 @@ Score evaluate(Network& network, const data::ImageSet& set, const data::Normaliz
                const std::vector<int>& indices, const std::string& label, Tensor* logits) {
   const NoGradients guard;
   const Stream stream = stream_of(network.device());
-  data::Loader loader(set, normalization, indices, {.batch_size = kEvaluationBatch});
+  data::Loader loader(set, normalization, indices, loader_options(set, kEvaluationBatch));
   Progress progress(label, static_cast<std::int64_t>(indices.size()));
   Score total;
   loader.start(0);

@@ -17,6 +17,8 @@ Score evaluate(Network& network, const data::ImageSet& set, const data::Normaliz
                const std::vector<int>& indices, const std::string& label, Tensor* logits = nullptr);
 
 std::vector<int> all_indices(const data::ImageSet& set);
+// In order, not augmented, with as many threads as the set should have and room for a batch of each.
+data::LoaderOptions loader_options(const data::ImageSet& set, int batch);
 
 // Median milliseconds per image at `batch`, for each network; measured in turns so that a noisy machine is fair.
 std::vector<double> milliseconds_per_image(const std::vector<Network*>& networks, const Tensor& images, int rounds = 7);

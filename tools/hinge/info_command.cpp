@@ -1,7 +1,4 @@
 // hinge info: what a network costs, layer by layer.
-#include <charconv>
-#include <sstream>
-
 #include "engine/io/json.h"
 #include "models/registry.h"
 #include "tools/hinge/commands.h"
@@ -16,23 +13,8 @@ struct Options {
   std::string input, json;
 };
 
-// "224x224x3" or "64x64"
-FeatureShape parse_input(const std::string& text) {
-  std::vector<std::int64_t> extents;
-  std::istringstream in(text);
-  for (std::string part; std::getline(in, part, 'x');) {
-    std::int64_t value = 0;
-    const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), value);
-    if (error != std::errc() || end != part.data() + part.size() || value < 1) extents.clear(), in.setstate(std::ios::failbit);
-    extents.push_back(value);
-  }
-  if (extents.size() == 2) extents.push_back(3);
-  if (extents.size() != 3 || text.ends_with('x')) fail_usage("--input is '{}', expected HEIGHTxWIDTHxCHANNELS, e.g. 224x224x3", text);
-  return {extents[0], extents[1], extents[2]};
-}
-
 Graph graph_of(const Options& options) {
-  const FeatureShape input = options.input.empty() ? FeatureShape{} : parse_input(options.input);
+  const FeatureShape input = options.input.empty() ? FeatureShape{} : parse_picture("--input", options.input);
   if (!options.weights.weights.empty()) {
     if (options.classes != 0) fail_usage("--classes goes with a network built by name; --weights has its own");
     LoadedModel model = load_model(options.weights);

@@ -2,8 +2,13 @@
 
 #include <omp.h>
 
+#include <algorithm>
+#include <charconv>
+#include <sstream>
+
 #include "engine/io/json.h"
 #include "models/state_dict.h"
+#include "tools/hinge/console.h"
 
 namespace hinge::cli {
 namespace {
@@ -45,14 +50,18 @@ std::optional<data::Normalization> normalization_of(const ModelFile& file, const
 
 void DataOptions::declare(Flags& flags, bool training) {
   flags.group("Data");
-  flags.option("--data", data, "Data set: cifar10, cifar100 or fashion-mnist");
+  flags.option("--data", data, "Data set: cifar10, cifar100, fashion-mnist, or folder (train/CLASS and test/CLASS or val/CLASS with .jpg and .png)");
   flags.option("--data-dir", data_dir, "Folder of the data set (fashion-mnist: Debian's, if not given)");
   flags.option("--mean", mean, "Mean per channel of pixels in [0, 1], e.g. 0.485,0.456,0.406 (default: the file's or the set's)")->delimiter(',');
   flags.option("--std", std, "Standard deviation per channel, e.g. 0.229,0.224,0.225")->delimiter(',');
+  flags.option("--image-size", image_size, "--data folder: height and width of what the network sees")->check(CLI::Range(1, 16384));
+  flags.option("--resize", resize, "--data folder: the shorter side before the centre crop (0: 8/7 of --image-size)")->check(CLI::Range(0, 16384));
+  flags.option("--broken-images", broken_images, "--data folder: skip (with a warning each) or fail")->check(CLI::IsMember({"skip", "fail"}));
+  flags.option("--loader-threads", loader_threads, "Threads that prepare batches (0: one; all of the processor's where pictures are decoded)")->check(CLI::Range(0, 64));
   if (!training) return;
+  flags.option("--crop-area", crop_area, "--data folder: least share of a picture in a random crop")->check(CLI::Range(0.0, 1.0));
   flags.option("--held-out", held_out, "Training images held out to choose by; the test set is read once, at the end")->check(CLI::NonNegativeNumber);
   flags.option("--train-images", train_images, "Train on the first N images only (0: all)")->check(CLI::NonNegativeNumber);
-  flags.option("--loader-threads", loader_threads, "Threads that prepare batches")->check(CLI::Range(1, 64));
 }
 
 void WeightsOptions::declare(Flags& flags) {
@@ -113,6 +122,7 @@ void RunOptions::declare(CLI::App& app, Flags& flags) {
   flags.group("Run");
   flags.option("--out", out, "Run folder to create");
   app.add_option("--resume", resume, "Continue the run in this folder; every other option comes from its config.json");
+  app.add_option("--config", config, "Options from this JSON file, such as a run's config.json; flags given beside it win");
   flags.option("--seed", seed, "Of order, augmentation and initial weights");
   flags.option("--checkpoint-every", checkpoint_every, "Steps between checkpoints (one is written at each epoch's end too)")->check(CLI::Range(1, 1000000000));
   flags.option("--threads", threads, "Threads to compute with (0: all)")->check(CLI::Range(0, 1024));
@@ -120,11 +130,22 @@ void RunOptions::declare(CLI::App& app, Flags& flags) {
   flags.option("--json", json, "Write the result as JSON to a file, or to standard output with -");
 }
 
-LoadedData load_data(const DataOptions& options, const std::optional<data::Normalization>& of_file) {
+LoadedData load_data(const DataOptions& options, const std::optional<data::Normalization>& of_file, bool test_only) {
   if (options.data.empty()) fail_usage("--data is missing: which data set? (known: {})", fmt::join(data::dataset_names(), ", "));
-  LoadedData result{data::load_dataset(options.data, options.data_dir), {}};
-  data::Dataset& set = result.dataset;
   if (options.mean.empty() != options.std.empty()) fail_usage("--mean and --std go together");
+  const int threads = options.loader_threads > 0 ? options.loader_threads : options.data == "folder" ? std::clamp(omp_get_num_procs(), 1, 64)
+                                                                                                     : 1;
+  const data::FolderOptions folder{.size = options.image_size,
+                                   .resize = options.resize,
+                                   .crop_area = options.crop_area,
+                                   .skip_broken = options.broken_images == "skip",
+                                   .test_only = test_only,
+                                   .measure = options.mean.empty() && !of_file,
+                                   .threads = threads};
+  LoadedData result{data::load_dataset(options.data, options.data_dir, folder), {}};
+  data::Dataset& set = result.dataset;
+  for (const std::string& warning : set.warnings) say("warning: {}", warning);
+  set.train.loader_threads = set.test.loader_threads = threads;
   if (!options.mean.empty()) {
     set.normalization = {options.mean, options.std};
   } else if (of_file) {
@@ -160,8 +181,9 @@ Metadata normalization_metadata(const data::Normalization& normalization) {
 void check_fit(const Network& network, const data::Dataset& dataset) {
   const FeatureShape& input = network.graph().input;
   if (input != FeatureShape{dataset.train.height, dataset.train.width, dataset.train.channels}) {
-    fail_usage("the network takes {}x{}x{} pictures, {} has {}x{}x{}", input.h, input.w, input.c, dataset.name,
-               dataset.train.height, dataset.train.width, dataset.train.channels);
+    fail_usage("the network takes {}x{}x{} pictures, {} has {}x{}x{}{}", input.h, input.w, input.c, dataset.name,
+               dataset.train.height, dataset.train.width, dataset.train.channels,
+               dataset.train.source && input.h == input.w ? fmt::format(" (--image-size {} would fit)", input.h) : "");
   }
   const FeatureShape output = infer_shapes(network.graph()).at(static_cast<std::size_t>(network.graph().output));
   if (output.size() != dataset.classes) {
@@ -190,6 +212,20 @@ Network for_pictures(const Network& network, std::int64_t height, std::int64_t w
   Network result(std::move(graph));
   result.set_values(network.values());
   return result;
+}
+
+FeatureShape parse_picture(const std::string& flag, const std::string& text) {
+  std::vector<std::int64_t> extents;
+  std::istringstream in(text);
+  for (std::string part; std::getline(in, part, 'x');) {
+    std::int64_t value = 0;
+    const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), value);
+    if (error != std::errc() || end != part.data() + part.size() || value < 1) extents.clear(), in.setstate(std::ios::failbit);
+    extents.push_back(value);
+  }
+  if (extents.size() == 2) extents.push_back(3);
+  if (extents.size() != 3 || text.ends_with('x')) fail_usage("{} is '{}', expected HEIGHTxWIDTHxCHANNELS, e.g. 224x224x3", flag, text);
+  return {extents[0], extents[1], extents[2]};
 }
 
 void set_threads(int threads) {

@@ -22,7 +22,10 @@ struct DataOptions {
   std::vector<float> mean, std;
   int held_out = 5000;
   int train_images = 0;
-  int loader_threads = 1;
+  int loader_threads = 0;  // 0: one; as many as the processor has where pictures are decoded
+  int image_size = 224, resize = 0;
+  double crop_area = 0.08;
+  std::string broken_images = "fail";
 
   void declare(Flags& flags, bool training);
 };
@@ -55,14 +58,14 @@ struct DistillationOptions {
 };
 
 struct RunOptions {
-  std::string out, resume, conv_choices, json;
+  std::string out, resume, config, conv_choices, json;
   std::uint64_t seed = 0;
   int checkpoint_every = 200;
   int threads = 0;
   DeviceOptions device;
   Device chosen_device;  // set by start_run
 
-  // `resume` is bound to the command line alone, everything else to config.json too.
+  // `resume` and `config` are bound to the command line alone, everything else to config.json too.
   void declare(CLI::App& app, Flags& flags);
 };
 
@@ -71,7 +74,7 @@ struct LoadedData {
   data::Dataset dataset;
   data::Split split;
 };
-LoadedData load_data(const DataOptions& options, const std::optional<data::Normalization>& of_file);
+LoadedData load_data(const DataOptions& options, const std::optional<data::Normalization>& of_file, bool test_only = false);
 
 // Reads --weights; the graph comes from the file, from --model, or from the file's "architecture" entry.
 struct LoadedModel {
@@ -88,6 +91,9 @@ void check_fit(const Network& network, const data::Dataset& dataset);
 void check_fit(LoadedModel& model, const data::Dataset& dataset);
 // The same weights for pictures of another size. Throws Error where the graph depends on the size.
 Network for_pictures(const Network& network, std::int64_t height, std::int64_t width);
+
+// "224x224x3" or "64x64" (then of 3 channels). Throws UsageError that names `flag`.
+FeatureShape parse_picture(const std::string& flag, const std::string& text);
 
 void set_threads(int threads);
 

@@ -10,6 +10,7 @@
 #include "engine/core/names.h"
 #include "hinge_version.h"
 #include "tools/hinge/commands.h"
+#include "tools/hinge/config_file.h"
 #include "tools/hinge/interrupt.h"
 
 namespace hinge::cli {
@@ -42,16 +43,17 @@ std::vector<std::string> names_of_options(const CLI::App& app) {
 }
 
 // What CLI11 says, with the nearest known name where a name was mistyped.
-int report_usage(const CLI::App& app, const CLI::ParseError& error, int argc, const char* const* argv) {
+int report_usage(const CLI::App& app, const CLI::ParseError& error, const std::vector<std::string>& words) {
   std::string text = error.what();
   const CLI::App* active = &app;
   for (const CLI::App* command : app.get_subcommands()) active = command;
   const auto known = active == &app ? names_of_commands(app) : names_of_options(*active);
-  if (active == &app && argc > 1 && argv[1][0] != '-' && std::find(known.begin(), known.end(), argv[1]) == known.end()) {
-    text = fmt::format("unknown command '{}'{}", argv[1], did_you_mean(argv[1], known));
+  if (active == &app && !words.empty() && !words[0].starts_with('-') && std::find(known.begin(), known.end(), words[0]) == known.end()) {
+    text = fmt::format("unknown command '{}'{}", words[0], did_you_mean(words[0], known));
   }
-  for (int i = 1; active != &app && i < argc; ++i) {
-    const std::string argument = std::string(argv[i]).substr(0, std::string(argv[i]).find('='));
+  for (const std::string& word : words) {
+    if (active == &app) break;
+    const std::string argument = word.substr(0, word.find('='));
     if (std::find(known.begin(), known.end(), argument) != known.end() || text.find(argument) == std::string::npos) continue;
     if (!argument.starts_with("-")) continue;
     text = fmt::format("unknown option '{}'{}", argument, did_you_mean(argument, known));
@@ -84,18 +86,22 @@ int run_program(int argc, const char* const* argv) {
   add("compress", "Make a trained network smaller: search, surgery with proof, fine-tuning.", &declare_compress);
   add("finetune", "Train a network further, e.g. a compressed one.", &declare_finetune);
   add("eval", "Score a network on a test set.", &declare_eval);
+  add("export", "Write a network as ONNX, or as safetensors with PyTorch's names.", &declare_export);
+  add("report", "Show one run, or compare several, as one page for a browser.", &declare_report);
   add("explain", "Say why a compressed network's layers kept what they kept.", &declare_explain);
   add("prox", "Apply a regulariser's proximal step to one matrix of a file.", &declare_prox);
   add("info", "Count a network's parameters and operations.", &declare_info);
+  add("completion", "Write a script that lets a shell complete commands and options.", &declare_completion);
 
   try {
-    app.parse(argc, argv);
-  } catch (const CLI::Success& success) {
-    return app.exit(success);
-  } catch (const CLI::ParseError& error) {
-    return report_usage(app, error, argc, argv);
-  }
-  try {
+    const std::vector<std::string> words = with_config_file({argv + 1, argv + argc});
+    try {
+      app.parse(std::vector<std::string>(words.rbegin(), words.rend()));  // CLI11 takes them from the back
+    } catch (const CLI::Success& success) {
+      return app.exit(success);
+    } catch (const CLI::ParseError& error) {
+      return report_usage(app, error, words);
+    }
     for (auto& [command, action] : actions) {
       if (command->parsed()) action();
     }

@@ -14,16 +14,16 @@ using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
-data::LoaderOptions loader_options(const TrainerSetup& setup, const data::Dataset& dataset, Device device) {
+data::LoaderOptions training_loader(const TrainerSetup& setup, const data::Dataset& dataset, Device device) {
   const bool digits = dataset.name == "fashion-mnist";
-  return {.batch_size = setup.options.batch,
-          .shuffle = true,
-          .augment = !setup.options.no_augment,
-          .augmentation = {.padding = digits ? 2 : 4, .flip = true, .seed = setup.seed},
-          .threads = 1,
-          // A last, smaller batch would be a shape of its own and, of one image, break BatchNorm.
-          .drop_last = static_cast<int>(setup.split->train.size()) >= setup.options.batch,
-          .pixels = !DeviceImages::serves(dataset.train, device)};
+  data::LoaderOptions options = loader_options(dataset.train, setup.options.batch);
+  options.shuffle = true;
+  options.augment = !setup.options.no_augment;
+  options.augmentation = {.padding = digits ? 2 : 4, .flip = true, .seed = setup.seed};
+  // A last, smaller batch would be a shape of its own and, of one image, break BatchNorm.
+  options.drop_last = static_cast<int>(setup.split->train.size()) >= setup.options.batch;
+  options.pixels = !DeviceImages::serves(dataset.train, device);
+  return options;
 }
 
 void put(std::map<std::string, Tensor>& to, const std::string& prefix, const std::map<std::string, Tensor>& from) {
@@ -42,7 +42,7 @@ std::map<std::string, Tensor> take(const std::map<std::string, Tensor>& from, co
 
 Trainer::Trainer(const TrainerSetup& setup, Network& network, Optimizer& optimizer, TrainingHooks& hooks,
                  RunFolder& run)
-    : setup_(setup), network_(network), optimizer_(optimizer), hooks_(hooks), run_(run), schedule_(setup.options.make_schedule()), loader_(setup.dataset->train, setup.dataset->normalization, setup.split->train, loader_options(setup, *setup.dataset, network.device())), stream_(stream_of(network.device())), classes_(setup.dataset->classes) {
+    : setup_(setup), network_(network), optimizer_(optimizer), hooks_(hooks), run_(run), schedule_(setup.options.make_schedule()), loader_(setup.dataset->train, setup.dataset->normalization, setup.split->train, training_loader(setup, *setup.dataset, network.device())), stream_(stream_of(network.device())), classes_(setup.dataset->classes) {
   require(loader_.batches() > 0, "{}: no training images are left after holding out {}", setup.phase, setup.split->held_out.size());
 }
 
@@ -94,7 +94,7 @@ void Trainer::step(const data::Batch& batch, std::int64_t global_step) {
   global_step_ = global_step;
   const double progress = static_cast<double>(global_step) / static_cast<double>(loader_.batches());
   try {
-    const data::LoaderOptions options = loader_options(setup_, *setup_.dataset, stream_.device());
+    const data::LoaderOptions options = training_loader(setup_, *setup_.dataset, stream_.device());
     if (!device_images_ && !options.pixels) device_images_ = std::make_unique<DeviceImages>(setup_.dataset->train, setup_.dataset->normalization, stream_);
     const Tensor images = device_images_ ? device_images_->batch(batch.indices, options.augment, options.augmentation, static_cast<std::uint64_t>(epoch_)) : batch.images;
     step_->run(images, labels, static_cast<float>(schedule_.at(progress)), static_cast<std::uint64_t>(global_step));

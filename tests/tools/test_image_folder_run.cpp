@@ -1,0 +1,104 @@
+// The program on folders of pictures, and the whole way: a state dict of a ResNet-18 in, compressed on photographs, out to
+// ONNX.
+#include <nlohmann/json.hpp>
+
+#include "data/loader.h"
+#include "engine/autograd/node.h"
+#include "engine/io/safetensors.h"
+#include "engine/nn/model_file.h"
+#include "models/registry.h"
+#include "tests/support/catch.h"
+#include "tests/support/pictures.h"
+#include "tests/support/random_graph.h"
+#include "tests/tools/onnx_runtime.h"
+
+using namespace hinge;
+using namespace hinge::testing;
+
+namespace {
+
+void refused(const std::vector<std::string>& arguments, int code, const std::vector<std::string>& parts) {
+  const Outcome outcome = run_hinge(arguments);
+  INFO(outcome.output);
+  CHECK(outcome.code == code);
+  for (const std::string& part : parts) CHECK_THAT(outcome.output, contains(part));
+}
+
+nlohmann::json json_of(const std::string& file) { return nlohmann::json::parse(slurp(file)); }
+
+}  // namespace
+
+TEST_CASE("a folder of pictures is trained on and scored; broken pictures are named") {
+  const io::Scratch scratch;
+  const auto at = [&](const std::string& name) { return (scratch.folder() / name).string(); };
+  write_small_folder(at("pictures"), 8);
+  std::vector<std::string> train = {"train", "--model", "resnet8", "--data", "folder", "--data-dir", at("pictures"), "--image-size", "32", "--epochs", "2", "--batch", "8", "--held-out", "6", "--lr", "0.05", "--out", at("run")};
+  const Outcome trained = run_hinge(train);
+  INFO(trained.output);
+  REQUIRE(trained.code == 0);
+  const auto result = json_of(at("run/result.json"));
+  CHECK(result["images"] == 24);
+  // Another process, other threads, the normalisation from the file: the same score.
+  for (const char* threads : {"1", "3"}) {
+    REQUIRE(run_hinge({"eval", "--weights", at("run/model.safetensors"), "--data", "folder", "--data-dir", at("pictures"), "--image-size", "32", "--loader-threads", threads, "--json", at("e.json")}).code == 0);
+    const auto scored = json_of(at("e.json"));
+    CHECK(scored["top1_error"] == result["top1_error"]);
+    CHECK((std::abs(scored["cross_entropy"].get<double>() - result["cross_entropy"].get<double>()) <= 1e-5));
+  }
+  refused({"eval", "--weights", at("run/model.safetensors"), "--data", "folder", "--data-dir", at("pictures"), "--image-size", "48"}, 2, {"takes 32x32x3", "--image-size 32 would fit"});
+  refused({"eval", "--weights", at("run/model.safetensors"), "--data", "folder", "--data-dir", at("pictures"), "--image-size", "32", "--broken-images", "ignore"}, 2, {"--broken-images"});
+
+  write_bytes(at("pictures") + "/val/cat/broken.jpg", {'n', 'o'});
+  write_bytes(at("pictures") + "/train/dog/broken.png", {'n', 'o'});
+  refused({"eval", "--weights", at("run/model.safetensors"), "--data", "folder", "--data-dir", at("pictures"), "--image-size", "32"}, 1, {"1 broken image", "val/cat/broken.jpg", "--broken-images skip"});
+  const Outcome skipped = run_hinge({"eval", "--weights", at("run/model.safetensors"), "--data", "folder", "--data-dir", at("pictures"), "--image-size", "32", "--broken-images", "skip", "--json", at("e.json")});
+  CHECK(skipped.code == 0);
+  CHECK_THAT(skipped.output, contains("warning: left out: ") && contains("val/cat/broken.jpg"));
+  CHECK(json_of(at("e.json"))["top1_error"] == result["top1_error"]);
+  train.back() = at("run2");
+  refused(train, 1, {"train/dog/broken.png"});
+}
+
+TEST_CASE("torchvision's ResNet-18 goes in, is compressed on photographs and goes out to ONNX with the same logits") {
+  const char* variable = std::getenv("HINGE_SHARED");
+  const std::string folder = std::string(variable ? variable : "../shared") + "/data/imagenette-mini";
+  if (!std::filesystem::exists(folder)) {
+    WARN("skipped: no images at " << folder);
+    return;
+  }
+  const io::Scratch scratch;
+  const auto at = [&](const std::string& name) { return (scratch.folder() / name).string(); };
+  const data::Dataset set = data::load_dataset("folder", folder, {.size = 64, .threads = 2});
+  data::Loader loader(set.test, set.normalization, {0, 30, 60, 90, 120, 150}, {.batch_size = 6});
+  loader.start(0);
+  const Tensor images = loader.next()->images;
+  {
+    Network network = random_network(models::build("resnet18", {.classes = 10, .input = {64, 64, 3}}), 1);
+    calibrate(network, images);
+    io::TensorFile file;  // as torch.save has it: no description, and counters beside every BatchNorm
+    for (const auto& [name, tensor] : network.values()) {
+      file.tensors.emplace(name, tensor.shape().rank() == 4 ? filters_to_file_layout(tensor) : tensor);
+      if (name.ends_with(".running_mean")) file.tensors.emplace(name.substr(0, name.rfind('.')) + ".num_batches_tracked", Tensor::zeros({}, DType::kInt64));
+    }
+    io::write_safetensors(at("resnet18.safetensors"), file);
+  }
+  // A few steps: what is looked at is the way, not the error.
+  const Outcome compressed = run_hinge({"compress", "--weights", at("resnet18.safetensors"), "--model", "resnet18", "--data", "folder", "--data-dir", folder, "--image-size", "64", "--train-images", "64", "--held-out", "40",
+                                        "--batch", "32", "--target", "flops=0.6", "--search-epochs", "1", "--epochs", "1", "--out", at("run")});
+  INFO(compressed.output);
+  REQUIRE(compressed.code == 0);
+  CHECK(json_of(at("run/result.json"))["flops_ratio"].get<double>() <= 0.6);
+  CHECK(json_of(at("run/result.json"))["proof"]["relative"].get<double>() <= 1e-4);
+  CHECK_THAT(slurp(at("run/report.html")), contains("resnet18 on folder"));
+  REQUIRE(run_hinge({"export", "--weights", at("run/model.safetensors"), "--out", at("small.onnx")}).code == 0);
+  const std::string python = python_with_onnx_runtime();
+  if (python.empty()) return;
+  Network network = network_from(read_model_file(at("run/model.safetensors")), {}, "run");
+  OnnxRuns runs(python, scratch.folder());
+  runs.expect("small", network, images);
+  const nlohmann::json result = runs.run()["small"];
+  INFO(result.dump());
+  CHECK(result["difference"].get<double>() <= 1e-4 * std::max(1.0, result["largest"].get<double>()));
+  CHECK(result["input"] == nlohmann::json({"N", 3, 64, 64}));
+  CHECK(nlohmann::json::parse(result["metadata"]["hinge.proof"].get<std::string>())["relative"].get<double>() <= 1e-4);
+}
