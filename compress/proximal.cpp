@@ -91,7 +91,23 @@ double ProximalOptimizer::step_length(const PenalisedSet& set, float rate) const
   return static_cast<double>(rate) * static_cast<double>(set.parameters[0]->rate_scale) * lambda_ * set.gamma;
 }
 
+void ProximalOptimizer::prox_on_device(float rate, const Stream& stream) {
+  if (!fused_) {
+    std::vector<std::vector<kernels::GroupView>> parts;
+    std::vector<std::vector<const void*>> parameters;
+    for (const PenalisedSet& set : sets_) {
+      parts.push_back(set.parts);
+      parameters.emplace_back(set.parameters.begin(), set.parameters.end());
+    }
+    fused_ = std::make_unique<FusedProx>(parts, launch_of_sets(parameters), stream);
+  }
+  std::vector<double> gammas, steps;
+  for (const PenalisedSet& set : sets_) gammas.push_back(set.gamma), steps.push_back(step_length(set, rate) * options_.every);
+  fused_->step(*regularizer_, gammas, steps);
+}
+
 void ProximalOptimizer::prox(float rate, const Stream& stream) {
+  if (!stream.device().is_cpu() && overlaps_.empty()) return prox_on_device(rate, stream);
   penalty_ = 0.0;
   std::map<std::size_t, std::vector<float>> done;  // columns that went with their rows: norms before
   for (std::size_t s = 0; s < sets_.size(); ++s) {
@@ -100,7 +116,12 @@ void ProximalOptimizer::prox(float rate, const Stream& stream) {
     if (const auto columns = overlaps_.find(s); columns != overlaps_.end()) {
       const RowColumnPenalty both{*regularizer_, step_length(set, rate) * options_.every, *regularizer_,
                                   step_length(sets_[columns->second], rate) * options_.every};
-      RowColumnResult result = shrink_rows_and_columns(set.parts[0], both, stream);
+      Tensor& weights = set.parameters[0]->value;
+      Tensor here = weights.to(Device{});
+      kernels::GroupView rows = set.parts[0];
+      rows.data = here.mutable_data() + (rows.data - weights.data());
+      RowColumnResult result = shrink_rows_and_columns(rows, both, Stream());
+      weights.copy_from(here);
       norms = std::move(result.row_norms);
       done[columns->second] = std::move(result.column_norms);
     } else if (const auto went = done.find(s); went != done.end()) {
@@ -114,7 +135,7 @@ void ProximalOptimizer::prox(float rate, const Stream& stream) {
 
 void ProximalOptimizer::accelerate(const std::map<Parameter*, Tensor>& before) {
   for (const auto& [parameter, start] : before) {
-    Tensor& weights = parameter->value;
+    Tensor weights = parameter->value.to(Device{});
     auto [entry, fresh] = velocity_.try_emplace(parameter->name, Tensor());
     if (fresh) entry->second = Tensor::zeros(weights.shape());
     Tensor& v = entry->second;
@@ -125,6 +146,7 @@ void ProximalOptimizer::accelerate(const std::map<Parameter*, Tensor>& before) {
       // A group that the proximal step has emptied stays empty: extrapolating it would undo the sparsity.
       if (shrunken != 0.0f) weights.mutable_data()[i] = shrunken + mu * v.data()[i];
     }
+    parameter->value.copy_from(weights);
   }
 }
 
@@ -133,7 +155,7 @@ std::vector<Tensor> ProximalOptimizer::with_subgradients(std::span<Parameter* co
   std::vector<Tensor> result(gradients.begin(), gradients.end());
   std::map<const Parameter*, std::size_t> index;
   for (std::size_t i = 0; i < parameters.size(); ++i) index[parameters[i]] = i;
-  std::map<std::size_t, bool> copied;
+  std::map<std::size_t, Tensor> copied;  // weights whose gradient is a copy on the CPU by now
   penalty_ = 0.0;
   for (const PenalisedSet& set : sets_) {
     const std::vector<float> norms = group_norms(set.parts, stream);
@@ -142,20 +164,26 @@ std::vector<Tensor> ProximalOptimizer::with_subgradients(std::span<Parameter* co
     penalty_ += set.gamma * regularizer_->penalty(exact);
     for (std::size_t p = 0; p < set.parts.size(); ++p) {
       const std::size_t where = index.at(set.parameters[p]);
-      if (!std::exchange(copied[where], true)) result[where] = result[where].clone();
+      if (!copied.contains(where)) {
+        result[where] = result[where].copy_on(Device{});
+        copied[where] = set.parameters[p]->value.to(Device{});
+      }
       const kernels::GroupView& part = set.parts[p];
-      float* gradient = result[where].mutable_data() + (part.data - set.parameters[p]->value.data());
+      const std::ptrdiff_t first = part.data - set.parameters[p]->value.data();
+      float* gradient = result[where].mutable_data() + first;
+      const float* weights = copied[where].data() + first;
       for (std::int64_t g = 0; g < part.groups; ++g) {
         const double norm = static_cast<double>(norms[static_cast<std::size_t>(g)]);
         if (!(norm > 0.0)) continue;  // 0 is a subgradient there
         const double factor = lambda_ * set.gamma * slopes[static_cast<std::size_t>(g)] / norm;
         for (std::int64_t i = 0; i < part.size; ++i) {
           const std::int64_t at = g * part.group_stride + i * part.element_stride;
-          gradient[at] += static_cast<float>(factor * static_cast<double>(part.data[at]));
+          gradient[at] += static_cast<float>(factor * static_cast<double>(weights[at]));
         }
       }
     }
   }
+  for (const auto& [where, weights] : copied) result[where] = result[where].to(stream.device());
   return result;
 }
 
@@ -170,7 +198,7 @@ void ProximalOptimizer::step(std::span<Parameter* const> parameters, std::span<c
   if (options_.method == SparsityMethod::kAccelerated) {
     for (const PenalisedSet& set : sets_) {
       for (Parameter* parameter : set.parameters) {
-        if (!before.contains(parameter)) before.emplace(parameter, parameter->value.clone());
+        if (!before.contains(parameter)) before.emplace(parameter, parameter->value.copy_on(Device{}));
       }
     }
   }

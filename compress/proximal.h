@@ -14,6 +14,7 @@
 #include <memory>
 
 #include "compress/budget.h"
+#include "compress/fused_prox.h"
 #include "compress/regularizer.h"
 #include "engine/optim/optimizer.h"
 
@@ -70,11 +71,12 @@ class ProximalOptimizer final : public Optimizer {
   void restore(const std::map<std::string, Tensor>& state) override;
 
   // Penalty sum_l gamma_l R(A_l) before the last proximal step.
-  double penalty() const { return penalty_; }
+  double penalty() const { return fused_ ? fused_->penalty() : penalty_; }
 
  private:
   double step_length(const PenalisedSet& set, float rate) const;
   void prox(float rate, const Stream& stream);
+  void prox_on_device(float rate, const Stream& stream);
   void accelerate(const std::map<Parameter*, Tensor>& before);
   std::vector<Tensor> with_subgradients(std::span<Parameter* const> parameters, std::span<const Tensor> gradients, const Stream& stream);
 
@@ -86,6 +88,7 @@ class ProximalOptimizer final : public Optimizer {
   double lambda_ = 0.0;
   double penalty_ = 0.0;
   std::int64_t steps_ = 0;
+  std::unique_ptr<FusedProx> fused_;        // on a GPU, from the first step on
   std::map<std::string, Tensor> velocity_;  // v of the accelerated form, by parameter
 };
 

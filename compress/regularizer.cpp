@@ -6,6 +6,7 @@
 
 #include "engine/core/error.h"
 #include "engine/core/names.h"
+#include "engine/core/tensor.h"
 #include "kernels/registry.h"
 
 namespace hinge::compress {
@@ -92,18 +93,28 @@ std::string range_text(const OptionInfo& option) {
   return fmt::format("above {} and at most {}", option.above, option.at_most);
 }
 
+namespace {
+
+std::vector<float> norms_of(const kernels::GroupView& part, const Stream& stream) {
+  Tensor norms = Tensor::empty({part.groups}, DType::kFloat32, stream.device());
+  kernels::dispatch<kernels::GroupNorms>(stream, part, norms.mutable_data());
+  const Tensor here = norms.to(Device{});
+  return {here.values().begin(), here.values().end()};
+}
+
+}  // namespace
+
 std::vector<float> group_norms(std::span<const kernels::GroupView> parts, const Stream& stream) {
   require(!parts.empty(), "group norms: no part is given");
   for (const kernels::GroupView& part : parts) {
     require(part.groups == parts[0].groups, "group norms: one part has {} groups, another {}; expected equally many",
             parts[0].groups, part.groups);
   }
-  std::vector<float> norms(static_cast<std::size_t>(parts[0].groups));
-  kernels::dispatch<kernels::GroupNorms>(stream, parts[0], norms.data());
+  std::vector<float> norms = norms_of(parts[0], stream);
   if (parts.size() == 1) return norms;
   std::vector<double> squares(norms.size(), 0.0);
   for (const kernels::GroupView& part : parts) {
-    kernels::dispatch<kernels::GroupNorms>(stream, part, norms.data());
+    norms = norms_of(part, stream);
     for (std::size_t g = 0; g < norms.size(); ++g) squares[g] += static_cast<double>(norms[g]) * static_cast<double>(norms[g]);
   }
   for (std::size_t g = 0; g < norms.size(); ++g) norms[g] = static_cast<float>(std::sqrt(squares[g]));
@@ -140,7 +151,7 @@ std::vector<double> Regularizer::gradient(std::span<const double> norms) const {
 std::vector<float> Regularizer::prox(std::span<const kernels::GroupView> parts, double step, const Stream& stream) const {
   std::vector<float> norms = group_norms(parts, stream);
   const std::vector<double> wide = scales(widened(norms), step);
-  const std::vector<float> factors(wide.begin(), wide.end());
+  const Tensor factors = Tensor::from({static_cast<std::int64_t>(wide.size())}, std::vector<float>(wide.begin(), wide.end())).to(stream.device());
   for (const kernels::GroupView& part : parts) kernels::dispatch<kernels::GroupScale>(stream, part, factors.data());
   return norms;
 }

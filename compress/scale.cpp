@@ -8,7 +8,8 @@ namespace hinge::compress {
 
 double frobenius_norm(const Tensor& tensor) {
   double squares = 0.0;
-  for (float value : tensor.values()) squares += static_cast<double>(value) * static_cast<double>(value);
+  const Tensor here = tensor.to(Device{});
+  for (float value : here.values()) squares += static_cast<double>(value) * static_cast<double>(value);
   return std::sqrt(squares);
 }
 
@@ -59,22 +60,25 @@ ScaleKeeper::ScaleKeeper(const Structure& structure, const Network& network) {
 }
 
 void ScaleKeeper::restore(Network& network) const {
-  const auto multiply = [](float* values, std::int64_t count, double factor) {
+  const auto multiply = [](Tensor& tensor, std::int64_t first, std::int64_t count, double factor) {
+    Tensor here = tensor.to(Device{});  // rare, and of a few values: not worth a kernel
+    float* values = here.mutable_data() + first;
     for (std::int64_t i = 0; i < count; ++i) values[i] = static_cast<float>(static_cast<double>(values[i]) * factor);
+    tensor.copy_from(here);
   };
   for (const auto& [name, readers] : readers_) {
     Tensor& filters = network.parameter(name + ".weight").value;
     const double now = frobenius_norm(filters), before = norms_.at(name);
     if (!(now > 0.0) || !(before > 0.0)) continue;
     const double factor = before / now;
-    multiply(filters.mutable_data(), filters.size(), factor);
+    multiply(filters, 0, filters.size(), factor);
     if (network.has_parameter(name + ".bias")) {
       Tensor& bias = network.parameter(name + ".bias").value;
-      multiply(bias.mutable_data(), bias.size(), factor);
+      multiply(bias, 0, bias.size(), factor);
     }
     for (const Reader& reader : readers) {
-      multiply(network.buffer(reader.norm + ".running_mean").value.mutable_data() + reader.offset, reader.count, factor);
-      multiply(network.buffer(reader.norm + ".running_var").value.mutable_data() + reader.offset, reader.count, factor * factor);
+      multiply(network.buffer(reader.norm + ".running_mean").value, reader.offset, reader.count, factor);
+      multiply(network.buffer(reader.norm + ".running_var").value, reader.offset, reader.count, factor * factor);
     }
   }
 }

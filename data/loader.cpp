@@ -100,6 +100,11 @@ class Loader::Epoch {
     const std::size_t end = std::min(begin + size, order_.size());
 
     Batch batch;
+    for (std::size_t i = begin; i < end && !options.pixels; ++i) {
+      batch.labels.push_back(set.labels[static_cast<std::size_t>(order_[i])]);
+      batch.indices.push_back(order_[i]);
+    }
+    if (!options.pixels) return batch;
     batch.images = Tensor::empty(
         {static_cast<std::int64_t>(end - begin), set.height, set.width, set.channels});
     // A source crops by itself; its pictures are mirrored and normalised like the others.

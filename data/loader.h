@@ -20,7 +20,7 @@
 namespace hinge::data {
 
 struct Batch {
-  Tensor images;                     // [N, H, W, C] float32 on the CPU, normalised
+  Tensor images;                     // [N, H, W, C] float32 on the CPU, normalised; undefined without `pixels`
   std::vector<std::int32_t> labels;  // [N]
   std::vector<int> indices;          // [N], positions in the ImageSet
 };
@@ -33,6 +33,7 @@ struct LoaderOptions {
   int threads = 1;
   int prefetch = 3;  // batches that may be in the making or waiting; bounds the memory
   bool drop_last = false;
+  bool pixels = true;  // false: labels and indices alone, for whoever has the images elsewhere
 };
 
 class Loader {

@@ -7,7 +7,10 @@
 // Ioffe & Szegedy, "Batch normalization", ICML 2015, equations 1 to 4 and the gradient below them.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
+
+#include "kernels/simt/host_device.h"
 
 namespace hinge::kernels {
 
@@ -20,6 +23,35 @@ struct BatchNormShape {
 struct BatchNormStatistics {
   static constexpr const char* kName = "batch norm statistics";
   using Signature = void(const BatchNormShape&, const float* x, float* mean, float* var);
+};
+
+struct BatchNormUpdate {
+  std::int64_t rows = 0;
+  float momentum = 0.1f;  // weight of the batch in the running statistics
+  float epsilon = 1e-5f;
+};
+struct BatchNormConstants {
+  float *rstd, *scale, *shift;  // [C] out
+  // The running statistics, moved towards mean and var (unbiased); null: left alone.
+  float *running_mean, *running_var;
+};
+// One channel's share of BatchNormPrepare.
+SIMT_HOST_DEVICE inline void prepare_channel(std::int64_t j, const BatchNormUpdate& update, const float* mean, const float* var,
+                                             const float* gamma, const float* beta, const BatchNormConstants& out) {
+  const float r = 1.0f / std::sqrt(var[j] + update.epsilon);
+  out.rstd[j] = r;
+  out.scale[j] = gamma[j] * r;
+  out.shift[j] = beta[j] - mean[j] * out.scale[j];
+  if (out.running_mean == nullptr) return;
+  const float unbiased = static_cast<float>(static_cast<double>(update.rows) / static_cast<double>(update.rows - 1));
+  out.running_mean[j] = (1.0f - update.momentum) * out.running_mean[j] + update.momentum * mean[j];
+  out.running_var[j] = (1.0f - update.momentum) * out.running_var[j] + update.momentum * unbiased * var[j];
+}
+// rstd = 1 / sqrt(var + epsilon),  scale = gamma rstd,  shift = beta - mean scale   for each of `c` channels.
+struct BatchNormPrepare {
+  static constexpr const char* kName = "batch norm constants";
+  using Signature = void(std::int64_t c, const BatchNormUpdate&, const float* mean, const float* var, const float* gamma,
+                         const float* beta, const BatchNormConstants&);
 };
 
 // y = act(x * scale[c] + shift[c] + z); z may be null, y may be x.

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 
 namespace hinge::kernels {
@@ -51,6 +52,9 @@ struct Conv2dBackwardWeights {
 using ConvChoices = std::map<std::string, std::string>;
 ConvChoices conv_choices();
 void set_conv_choices(const ConvChoices& choices);
+// One entry, for a backend that keeps its own functions by key.
+std::optional<std::string> conv_choice(const std::string& key);
+void record_conv_choice(const std::string& key, const std::string& name);
 // Where it is said, once for each key, that a recorded choice does not exist here (another processor, another
 // library) and what runs instead; null: standard error.
 void on_missing_conv_choice(std::function<void(const std::string& message)> listener);

@@ -35,6 +35,16 @@ struct Scale {
   static constexpr const char* kName = "scale";
   using Signature = void(std::int64_t size, float scale, const float* x, float* y);
 };
+// y = factor[0] * x; the factor lies where x does.
+struct ScaleBy {
+  static constexpr const char* kName = "scale by a stored factor";
+  using Signature = void(std::int64_t size, const float* factor, const float* x, float* y);
+};
+// y = value.
+struct Fill {
+  static constexpr const char* kName = "fill";
+  using Signature = void(std::int64_t size, float value, float* y);
+};
 // y[row, c] = x[row, c] + bias[c]; y may be x.
 struct BiasAdd {
   static constexpr const char* kName = "bias";

@@ -12,6 +12,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "kernels/simt/memory.h"
@@ -67,6 +68,16 @@ struct GroupSetSpec {
   std::int64_t groups = 0;
   double gamma = 1.0;
 };
+
+// The table's contents before they lie in GPU memory.
+struct GroupLayout {
+  std::vector<GroupTask> tasks;
+  std::vector<GroupPart> parts;
+  std::vector<int> first_task = {0};  // [sets + 1]
+  std::vector<double> gammas;
+  std::int64_t groups = 0;  // of all sets
+};
+GroupLayout group_layout(std::span<const GroupSetSpec> sets);
 
 // Decides how blocks share the work, once per network shape, and holds the table in GPU memory.
 class GroupTables {

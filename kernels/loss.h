@@ -28,6 +28,12 @@ struct SoftmaxLoss {
                          const float* teacher_logits, float* losses, float* dx);
 };
 
+// mean[0] = sum of values / size, summed in double in an order that depends on the size alone; size > 0.
+struct MeanValue {
+  static constexpr const char* kName = "mean";
+  using Signature = void(std::int64_t size, const float* values, float* mean);
+};
+
 // correct[0] and correct[1]: rows whose label is among the 1 and the 5 largest logits. A logit equal to the
 // label's counts as larger when its index is smaller; a NaN in a row makes the row wrong.
 struct TopK {

@@ -4,18 +4,16 @@
 #include <unordered_map>
 #include <utility>
 
+#include "kernels/elementwise.h"
+#include "kernels/registry.h"
+
 namespace hinge {
 namespace {
 
 // a + b, into a's buffer where nobody else holds it.
-Tensor sum(Tensor a, const Tensor& b) {
-  Tensor result = a.unique() ? a : a.clone();
-  a = Tensor();
-  float* out = result.mutable_data<float>();
-  const float* add = b.data<float>();
-  const std::int64_t size = result.size();
-#pragma omp parallel for simd schedule(static) if (size > 16384)
-  for (std::int64_t i = 0; i < size; ++i) out[i] += add[i];
+Tensor sum(Tensor a, const Tensor& b, const Stream& stream) {
+  Tensor result = a.unique() ? a : Tensor::empty(a.shape(), a.dtype(), a.device());
+  kernels::dispatch<kernels::Add>(stream, result.size(), a.data(), b.data(), result.mutable_data());
   return result;
 }
 
@@ -58,7 +56,7 @@ std::vector<Tensor> gradients(const Tensor& loss, std::span<const Tensor> leaves
       Tensor gradient = std::move(input_gradients[i]);
       auto [place, is_new] = pending.try_emplace(input->order, input, Tensor());
       Tensor& total = place->second.second;
-      total = is_new ? std::move(gradient) : sum(std::exchange(total, Tensor()), gradient);
+      total = is_new ? std::move(gradient) : sum(std::exchange(total, Tensor()), gradient, stream);
     }
     node->inputs.clear();
   }

@@ -6,6 +6,8 @@
 #include <new>
 #include <vector>
 
+#include "engine/core/accelerator.h"
+#include "engine/core/block_cache.h"
 #include "engine/core/error.h"
 
 namespace hinge {
@@ -88,34 +90,86 @@ CpuCache& cpu_cache() {
   return *cache;
 }
 
-void require_cpu(Device device) {
-  require(device.kind == Device::Kind::kCpu, "no memory on {}: this build has the CPU only",
-          device.to_string());
+// The cache of one GPU. Locked: tensors may go on any thread.
+class DeviceCache final : SegmentSource {
+ public:
+  explicit DeviceCache(Device device) : device_(device), cache_(*this) {}
+
+  template <class Call>
+  auto locked(const Call& call) {
+    std::lock_guard lock(mutex_);
+    return call(cache_);
+  }
+
+  std::string name() const override { return device_.to_string(); }
+  std::byte* take(std::size_t bytes) override { return static_cast<std::byte*>(own().allocate(bytes, device_.index)); }
+  void give(std::byte* segment) noexcept override { accelerator()->release(segment, device_.index); }
+  DeviceMemory memory() const override { return own().memory(device_.index); }
+  void handed_out(std::byte* block, std::size_t bytes, std::size_t rounded) override { own().handed_out(block, bytes, rounded); }
+  void taken_back(std::byte* block, std::size_t rounded) noexcept override { accelerator()->taken_back(block, rounded); }
+
+ private:
+  Accelerator& own() const { return require_accelerator(device_); }
+
+  Device device_;
+  std::mutex mutex_;
+  BlockCache cache_;
+};
+
+DeviceCache& device_cache(Device device) {
+  static std::mutex mutex;
+  static auto* caches = new std::map<int, std::unique_ptr<DeviceCache>>;  // never destroyed, as the CPU's
+  std::lock_guard lock(mutex);
+  std::unique_ptr<DeviceCache>& cache = (*caches)[device.index];
+  if (!cache) {
+    require_accelerator(device);
+    cache = std::make_unique<DeviceCache>(device);
+  }
+  return *cache;
+}
+
+int set_current_pool(Device device, int pool) {
+  return device_cache(device).locked([&](BlockCache& cache) { return cache.set_current(pool); });
 }
 
 }  // namespace
 
 Storage::Storage(std::size_t bytes, Device device)
     : bytes_(bytes), rounded_(round_up(bytes)), device_(device) {
-  require_cpu(device);
-  data_ = cpu_cache().take(rounded_);
+  data_ = device.is_cpu() ? cpu_cache().take(rounded_) : device_cache(device).locked([&](BlockCache& cache) { return cache.take(bytes); });
 }
 
-Storage::~Storage() { cpu_cache().give(data_, rounded_); }
+Storage::~Storage() {
+  if (device_.is_cpu()) {
+    cpu_cache().give(data_, rounded_);
+  } else {
+    device_cache(device_).locked([&](BlockCache& cache) { cache.give(data_); });
+  }
+}
 
 MemoryUse memory_use(Device device) {
-  require_cpu(device);
-  return cpu_cache().use();
+  if (device.is_cpu()) return cpu_cache().use();
+  return device_cache(device).locked([](BlockCache& cache) { return cache.use(); });
 }
 
 void reset_peak_memory(Device device) {
-  require_cpu(device);
-  cpu_cache().reset_peak();
+  if (device.is_cpu()) return cpu_cache().reset_peak();
+  device_cache(device).locked([](BlockCache& cache) { cache.reset_peak(); });
 }
 
 void release_cached_memory(Device device) {
-  require_cpu(device);
-  cpu_cache().release();
+  if (device.is_cpu()) return cpu_cache().release();
+  device_cache(device).locked([](BlockCache& cache) { cache.release_free(); });
 }
+
+MemoryPool::MemoryPool(Device device)
+    : device_(device), pool_(device_cache(device).locked([](BlockCache& cache) { return cache.make_pool(); })) {}
+MemoryPool::~MemoryPool() {
+  device_cache(device_).locked([&](BlockCache& cache) { cache.drop_pool(pool_); });
+}
+MemoryPool::Scope::Scope(MemoryPool& pool) : device_(pool.device_), before_(set_current_pool(pool.device_, pool.pool_)) {}
+MemoryPool::Scope::~Scope() { set_current_pool(device_, before_); }
+MemoryPool::Outside::Outside(Device device) : device_(device), before_(set_current_pool(device, BlockCache::kCommon)) {}
+MemoryPool::Outside::~Outside() { set_current_pool(device_, before_); }
 
 }  // namespace hinge

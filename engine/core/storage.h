@@ -41,4 +41,43 @@ void reset_peak_memory(Device device);
 // Gives cached blocks back to the system.
 void release_cached_memory(Device device);
 
+// Memory of its own for what is captured in a graph: tensors that are made on `device` while a Scope lives come from
+// it. The pool must outlive the graph; its memory goes back as its last tensors do.
+class MemoryPool {
+ public:
+  explicit MemoryPool(Device device);
+  ~MemoryPool();
+  MemoryPool(const MemoryPool&) = delete;
+  MemoryPool& operator=(const MemoryPool&) = delete;
+
+  class Scope {
+   public:
+    explicit Scope(MemoryPool& pool);
+    ~Scope();
+    Scope(const Scope&) = delete;
+    Scope& operator=(const Scope&) = delete;
+
+   private:
+    Device device_;
+    int before_;
+  };
+  // While one lives, tensors come from the common memory again: what is written between replays must not lie in a pool,
+  // where a block that looked free during the capture is scratch in every replay.
+  class Outside {
+   public:
+    explicit Outside(Device device);
+    ~Outside();
+    Outside(const Outside&) = delete;
+    Outside& operator=(const Outside&) = delete;
+
+   private:
+    Device device_;
+    int before_;
+  };
+
+ private:
+  Device device_;
+  int pool_;
+};
+
 }  // namespace hinge

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "engine/core/accelerator.h"
+
 namespace hinge {
 
 Tensor Tensor::empty(Shape shape, DType dtype, Device device) {
@@ -16,26 +18,61 @@ Tensor Tensor::empty(Shape shape, DType dtype, Device device) {
 
 Tensor Tensor::zeros(Shape shape, DType dtype, Device device) {
   Tensor result = empty(shape, dtype, device);
-  std::memset(result.storage_->data(), 0, result.bytes());
+  if (device.is_cpu()) {
+    std::memset(result.storage_->data(), 0, result.bytes());
+  } else {
+    accelerator()->set_zero(result.storage_->data(), result.bytes(), device.index);
+  }
   return result;
 }
 
 Tensor Tensor::full(Shape shape, float value, Device device) {
   Tensor result = empty(shape, DType::kFloat32, device);
-  std::fill_n(result.mutable_data<float>(), result.size(), value);
+  if (device.is_cpu()) {
+    std::fill_n(result.mutable_data<float>(), result.size(), value);
+  } else {
+    accelerator()->fill(result.mutable_data<float>(), static_cast<std::size_t>(result.size()), value, device.index);
+  }
   return result;
 }
 
 float Tensor::item() const {
   require(size() == 1, "tensor: item() of shape {}, expected one element", shape_);
-  return *data<float>();
+  return *to(Device{}).data<float>();
 }
 
 Tensor Tensor::clone() const {
   if (!defined()) return {};
   Tensor copy = empty(shape_, dtype_, device());
-  std::memcpy(copy.storage_->data(), storage_->data(), bytes());
+  copy.copy_from(*this);
   return copy;
+}
+
+Tensor Tensor::to(Device device) const {
+  if (!defined() || this->device() == device) return detached();
+  Tensor copy = empty(shape_, dtype_, device);
+  copy.copy_from(*this);
+  return copy;
+}
+
+void Tensor::copy_from(const Tensor& from) {
+  require(defined() && from.defined() && from.shape_ == shape_ && from.dtype_ == dtype_, "tensor: {} {} can't be copied to {} {}",
+          name_of(from.dtype_), from.shape_, name_of(dtype_), shape_);
+  std::byte* to = storage_->data();
+  const std::byte* source = from.storage_->data();
+  const Device here = device(), there = from.device();
+  if (bytes() == 0 || storage_ == from.storage_) return;
+  if (here.is_cpu() && there.is_cpu()) {
+    std::memcpy(to, source, bytes());
+  } else if (here.is_cpu()) {
+    accelerator()->copy_out(to, source, bytes(), there.index);
+  } else if (there.is_cpu()) {
+    accelerator()->copy_in(to, source, bytes(), here.index);
+  } else if (here == there) {
+    accelerator()->copy_within(to, source, bytes(), here.index);
+  } else {
+    copy_from(from.to(Device{}));  // from GPU to GPU by way of the host: nothing here does that in a loop
+  }
 }
 
 Tensor Tensor::reshaped(Shape shape) const {

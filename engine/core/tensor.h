@@ -52,15 +52,23 @@ class Tensor {
     check_access(DTypeOf<T>::value);
     return reinterpret_cast<T*>(storage_->data());
   }
+  // Of a tensor on the CPU.
   template <class T = float>
   std::span<const T> values() const {
+    require(device().is_cpu(), "tensor: the host reads values of a tensor on {}; copy it with to() first", device().to_string());
     return {data<T>(), static_cast<std::size_t>(size())};
   }
-  // The single element of a tensor of size 1.
+  // The single element of a tensor of size 1; waits for the device.
   float item() const;
 
-  // A new buffer with the same elements, without history.
+  // A new buffer with the same elements on the same device, without history.
   Tensor clone() const;
+  // The same elements on `device`, without history: this buffer where it lies there already, else a copy.
+  Tensor to(Device device) const;
+  // A new buffer with the same elements on `device`, in any case.
+  Tensor copy_on(Device device) const { return this->device() == device ? clone() : to(device); }
+  // Overwrites the elements with those of `from`, on whatever device it lies; shape and type must agree.
+  void copy_from(const Tensor& from);
   // The same buffer under another shape of equal size, without history.
   Tensor reshaped(Shape shape) const;
   // The same buffer without history.

@@ -80,7 +80,8 @@ Network network_from(const ModelFile& file, const std::optional<Graph>& graph, c
 void write_network(const std::filesystem::path& path, const Network& network, const Metadata& metadata) {
   io::TensorFile file{.tensors = {}, .metadata = metadata};
   for (const auto& [name, tensor] : network.values()) {
-    file.tensors.emplace(name, tensor.shape().rank() == 4 ? filters_to_file_layout(tensor) : tensor);
+    const Tensor here = tensor.to(Device{});
+    file.tensors.emplace(name, here.shape().rank() == 4 ? filters_to_file_layout(here) : here);
   }
   file.metadata["format"] = "pt";  // the layout is PyTorch's
   file.metadata["architecture"] = network.graph().architecture;

@@ -243,13 +243,21 @@ void Network::set_values(const std::map<std::string, Tensor>& values) {
           missing.empty() ? "" : "\n  missing: " + missing, extra.empty() ? "" : "\n  not in the network: " + extra,
           misshapen.empty() ? "" : "\n  wrong shape: " + misshapen);
   for (auto& [name, tensor] : own) {
-    const Tensor& given = values.at(name);
-    std::copy_n(given.data(), given.size(), tensor.mutable_data());
+    tensor.copy_from(values.at(name));
   }
 }
 
+void Network::move_to(Device device) {
+  if (device == this->device()) return;
+  for (auto& parameter : parameters_) parameter->value = make_leaf(parameter->value.to(device));
+  for (auto& buffer : buffers_) buffer->value = buffer->value.to(device);
+}
+
+Device Network::device() const { return parameters_.empty() ? Device{} : parameters_[0]->value.device(); }
+
 Network Network::clone() const {
   Network copy(graph_);
+  copy.move_to(device());
   copy.set_values(values());
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
     copy.parameters_[i]->rate_scale = parameters_[i]->rate_scale;

@@ -22,6 +22,11 @@ class Network final : public Module {
   // The same graph and copies of all values.
   Network clone() const;
 
+  // Where the values lie; the CPU at first. Moving makes new tensors: pointers into the old ones are no longer the
+  // network's, and an optimiser's state has to go along.
+  void move_to(Device device);
+  Device device() const;
+
   // x : [N, H, W, C]  ->  what the output node makes ([N, K] behind a linear layer).
   Tensor forward(const Tensor& x, const ForwardOptions& options, const Stream& stream) override;
   // Of every output, in the order of graph().outputs().

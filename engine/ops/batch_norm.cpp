@@ -1,7 +1,5 @@
 #include "engine/ops/batch_norm.h"
 
-#include <cmath>
-
 #include "kernels/batch_norm.h"
 #include "kernels/registry.h"
 
@@ -22,16 +20,6 @@ void check(const Tensor& x, const BatchNormState& state, const Tensor& residual,
           "batch norm: training needs at least 2 values per channel, x is {}", x.shape());
 }
 
-void update_running(Tensor& running_mean, Tensor& running_var, const Tensor& mean,
-                    const Tensor& var, std::int64_t rows, float momentum) {
-  const float unbiased = static_cast<float>(static_cast<double>(rows) / static_cast<double>(rows - 1));
-  float *m = running_mean.mutable_data(), *v = running_var.mutable_data();
-  for (std::int64_t c = 0; c < mean.size(); ++c) {
-    m[c] = (1.0f - momentum) * m[c] + momentum * mean.data()[c];
-    v[c] = (1.0f - momentum) * v[c] + momentum * unbiased * var.data()[c];
-  }
-}
-
 }  // namespace
 
 Tensor batch_norm(const Tensor& x, const BatchNormState& state, const Tensor& residual,
@@ -42,21 +30,22 @@ Tensor batch_norm(const Tensor& x, const BatchNormState& state, const Tensor& re
   check(x, state, residual, shape, options.training);
 
   Tensor mean = state.running_mean.detached(), var = state.running_var.detached();
+  const auto per_channel = [&] { return Tensor::empty({c}, DType::kFloat32, stream.device()); };
   if (options.training) {
-    mean = Tensor::empty({c}), var = Tensor::empty({c});
+    mean = per_channel(), var = per_channel();
     kernels::dispatch<kernels::BatchNormStatistics>(stream, shape, x.data(), mean.mutable_data(),
                                                     var.mutable_data());
-    update_running(state.running_mean, state.running_var, mean, var, shape.rows, options.momentum);
   } else if (wants_gradient(x) || wants_gradient(state.gamma)) {
     mean = mean.clone();  // the running statistics may change before the backward pass
   }
-  Tensor rstd = Tensor::empty({c}), scale = Tensor::empty({c}), shift = Tensor::empty({c});
-  for (std::int64_t j = 0; j < c; ++j) {
-    const float r = 1.0f / std::sqrt(var.data()[j] + options.epsilon);
-    rstd.mutable_data()[j] = r;
-    scale.mutable_data()[j] = state.gamma.data()[j] * r;
-    shift.mutable_data()[j] = state.beta.data()[j] - mean.data()[j] * scale.data()[j];
-  }
+  Tensor rstd = per_channel(), scale = per_channel(), shift = per_channel();
+  Tensor running_mean = state.running_mean, running_var = state.running_var;
+  kernels::dispatch<kernels::BatchNormPrepare>(
+      stream, c, kernels::BatchNormUpdate{shape.rows, options.momentum, options.epsilon}, mean.data(), var.data(), state.gamma.data(),
+      state.beta.data(),
+      kernels::BatchNormConstants{rstd.mutable_data(), scale.mutable_data(), shift.mutable_data(),
+                                  options.training ? running_mean.mutable_data() : nullptr,
+                                  options.training ? running_var.mutable_data() : nullptr});
   Tensor y = Tensor::empty(x.shape(), x.dtype(), stream.device());
   kernels::dispatch<kernels::BatchNormApply>(stream, shape, x.data(), scale.data(), shift.data(),
                                              residual.defined() ? residual.data() : nullptr,
@@ -68,7 +57,8 @@ Tensor batch_norm(const Tensor& x, const BatchNormState& state, const Tensor& re
        rstd, training = options.training, wants_x = wants_gradient(x),
        wants_z = residual.defined() && wants_gradient(residual)](const Tensor& dy,
                                                                  const Stream& on) -> Gradients {
-        Tensor dx, dz, dgamma = Tensor::empty({shape.c}), dbeta = Tensor::empty({shape.c});
+        Tensor dx, dz, dgamma = Tensor::empty({shape.c}, DType::kFloat32, on.device()),
+                       dbeta = Tensor::empty({shape.c}, DType::kFloat32, on.device());
         if (wants_x) dx = Tensor::empty(x.shape(), x.dtype(), on.device());
         // Without a ReLU the residual's gradient is dy itself.
         if (wants_z) dz = shape.relu ? Tensor::empty(x.shape(), x.dtype(), on.device()) : dy.detached();

@@ -1,7 +1,5 @@
 #include "engine/ops/loss.h"
 
-#include <array>
-
 #include "kernels/elementwise.h"
 #include "kernels/loss.h"
 #include "kernels/registry.h"
@@ -15,16 +13,13 @@ void check(const Tensor& logits, const Tensor& labels) {
   require(labels.dtype() == DType::kInt32 && labels.shape() == Shape{logits.dim(0)},
           "loss: labels are {} {}, expected I32 [{}]", name_of(labels.dtype()), labels.shape(),
           logits.dim(0));
-  for (std::int32_t label : labels.values<std::int32_t>()) {
-    require(label >= 0 && label < logits.dim(1), "loss: label {} with {} classes", label,
-            logits.dim(1));
-  }
+  if (labels.device().is_cpu()) check_labels(labels, logits.dim(1));
 }
 
-double mean_of(const Tensor& values) {
-  double sum = 0.0;
-  for (float value : values.values<float>()) sum += static_cast<double>(value);
-  return sum / static_cast<double>(values.size());
+Tensor mean_of(const Tensor& values, const Stream& stream) {
+  Tensor mean = Tensor::empty({1}, DType::kFloat32, stream.device());
+  kernels::dispatch<kernels::MeanValue>(stream, values.size(), values.data(), mean.mutable_data());
+  return mean;
 }
 
 }  // namespace
@@ -46,19 +41,19 @@ Tensor classification_loss(const Tensor& logits, const Tensor& labels, const Ten
                                  .label_smoothing = options.label_smoothing,
                                  .distillation_weight = options.distillation_weight,
                                  .temperature = options.temperature};
-  Tensor losses = Tensor::empty({shape.rows}), gradient;
-  if (wants_gradient(logits) && gradients_enabled()) gradient = Tensor::empty(logits.shape());
+  Tensor losses = Tensor::empty({shape.rows}, DType::kFloat32, stream.device()), gradient;
+  if (wants_gradient(logits) && gradients_enabled()) gradient = Tensor::empty(logits.shape(), DType::kFloat32, stream.device());
   kernels::dispatch<kernels::SoftmaxLoss>(
       stream, shape, logits.data(), labels.data<std::int32_t>(),
       teacher_logits.defined() ? teacher_logits.data() : nullptr, losses.mutable_data(),
       gradient.defined() ? gradient.mutable_data() : nullptr);
-  const Tensor loss = Tensor::full({1}, static_cast<float>(mean_of(losses)));
+  const Tensor loss = mean_of(losses, stream);
 
   return record("classification_loss", {logits}, loss,
                 [gradient](const Tensor& dy, const Stream& on) -> Gradients {
-                  Tensor dx = Tensor::empty(gradient.shape());
-                  kernels::dispatch<kernels::Scale>(on, gradient.size(), dy.item(), gradient.data(),
-                                                    dx.mutable_data());
+                  Tensor dx = Tensor::empty(gradient.shape(), gradient.dtype(), on.device());
+                  kernels::dispatch<kernels::ScaleBy>(on, gradient.size(), dy.data(), gradient.data(),
+                                                      dx.mutable_data());
                   return {dx};
                 });
 }
@@ -81,22 +76,36 @@ double Score::cross_entropy() const {
   return images == 0 ? 0.0 : cross_entropy_sum / static_cast<double>(images);
 }
 
+void check_labels(const Tensor& labels, std::int64_t classes) {
+  for (std::int32_t label : labels.values<std::int32_t>()) {
+    require(label >= 0 && label < classes, "loss: label {} with {} classes", label, classes);
+  }
+}
+
+Tensor top_counts(const Tensor& logits, const Tensor& labels, const Stream& stream) {
+  check(logits, labels);
+  Tensor correct = Tensor::empty({2}, DType::kInt64, stream.device());
+  kernels::dispatch<kernels::TopK>(stream, logits.dim(0), logits.dim(1), logits.data(), labels.data<std::int32_t>(),
+                                   correct.mutable_data<std::int64_t>());
+  return correct;
+}
+
 Score score(const Tensor& logits, const Tensor& labels, const Stream& stream) {
   check(logits, labels);
   const std::int64_t rows = logits.dim(0);
   if (rows == 0) return {};
-  Tensor losses = Tensor::empty({rows});
+  Tensor losses = Tensor::empty({rows}, DType::kFloat32, stream.device());
   kernels::dispatch<kernels::SoftmaxLoss>(
       stream, kernels::LossShape{.rows = rows, .k = logits.dim(1)}, logits.data(),
       labels.data<std::int32_t>(), static_cast<const float*>(nullptr), losses.mutable_data(),
       static_cast<float*>(nullptr));
-  std::array<std::int64_t, 2> correct{};
-  kernels::dispatch<kernels::TopK>(stream, rows, logits.dim(1), logits.data(),
-                                   labels.data<std::int32_t>(), correct.data());
+  const Tensor correct = top_counts(logits, labels, stream).to(Device{});
+  double sum = 0.0;
+  for (const float loss : losses.to(Device{}).values()) sum += static_cast<double>(loss);
   return {.images = rows,
-          .top1 = correct[0],
-          .top5 = correct[1],
-          .cross_entropy_sum = mean_of(losses) * static_cast<double>(rows)};
+          .top1 = correct.data<std::int64_t>()[0],
+          .top5 = correct.data<std::int64_t>()[1],
+          .cross_entropy_sum = sum / static_cast<double>(rows) * static_cast<double>(rows)};
 }
 
 }  // namespace hinge

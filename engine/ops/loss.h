@@ -17,6 +17,13 @@ struct LossOptions {
 Tensor classification_loss(const Tensor& logits, const Tensor& labels, const Tensor& teacher_logits,
                            const LossOptions& options, const Stream& stream);
 
+// Throws Error unless all of `labels`, on the CPU, are in [0, classes). The functions here call it for labels on the
+// CPU; whoever copies labels to a GPU calls it before.
+void check_labels(const Tensor& labels, std::int64_t classes);
+
+// Images whose label is among the 1 and the 5 largest logits: int64 [2], on the stream's device.
+Tensor top_counts(const Tensor& logits, const Tensor& labels, const Stream& stream);
+
 struct Score {
   std::int64_t images = 0;
   std::int64_t top1 = 0, top5 = 0;  // images whose label is among the 1 or 5 largest logits

@@ -20,4 +20,18 @@ class Optimizer {
   virtual void restore(const std::map<std::string, Tensor>& state) = 0;
 };
 
+// An optimiser whose step can be captured in a graph: what changes from step to step (the rate) is sent to the device
+// by set_rate, and update queues work that reads it there.
+class CapturableOptimizer : public Optimizer {
+ public:
+  void step(std::span<Parameter* const> parameters, std::span<const Tensor> gradients, float rate, const Stream& stream) final {
+    set_rate(parameters, rate, stream);
+    update(parameters, gradients, stream);
+  }
+  virtual void set_rate(std::span<Parameter* const> parameters, float rate, const Stream& stream) = 0;
+  virtual void update(std::span<Parameter* const> parameters, std::span<const Tensor> gradients, const Stream& stream) = 0;
+  // Behind a capture that update was part of: sends what could not be sent during it.
+  virtual void finish_capture(const Stream& stream) = 0;
+};
+
 }  // namespace hinge

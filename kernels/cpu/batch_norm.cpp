@@ -159,7 +159,13 @@ void backward(const BatchNormShape& s, const float* dy, const float* x, const fl
          : backward_rows<false>(s, dy, x, y, mean, rstd, gamma, batch_statistics, grad);
 }
 
+void prepare(std::int64_t c, const BatchNormUpdate& update, const float* mean, const float* var, const float* gamma,
+             const float* beta, const BatchNormConstants& out) {
+  for (std::int64_t j = 0; j < c; ++j) prepare_channel(j, update, mean, var, gamma, beta, out);
+}
+
 const bool registered = register_kernel<BatchNormStatistics>(Backend::kCpu, &statistics) &&
+                        register_kernel<BatchNormPrepare>(Backend::kCpu, &prepare) &&
                         register_kernel<BatchNormApply>(Backend::kCpu, &apply) &&
                         register_kernel<BatchNormBackward>(Backend::kCpu, &backward);
 

@@ -37,6 +37,19 @@ void set_conv_choices(const ConvChoices& choices) {
   if (record.drop_runners) record.drop_runners();
 }
 
+std::optional<std::string> conv_choice(const std::string& key) {
+  auto& record = cpu::choice_record();
+  std::lock_guard lock(record.mutex);
+  const auto found = record.choices.find(key);
+  return found == record.choices.end() ? std::nullopt : std::optional(found->second);
+}
+
+void record_conv_choice(const std::string& key, const std::string& name) {
+  auto& record = cpu::choice_record();
+  std::lock_guard lock(record.mutex);
+  record.choices[key] = name;
+}
+
 void on_missing_conv_choice(std::function<void(const std::string&)> listener) {
   auto& record = cpu::choice_record();
   std::lock_guard lock(record.mutex);

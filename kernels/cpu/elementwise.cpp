@@ -44,6 +44,10 @@ void add(std::int64_t size, const float* a, const float* b, float* c) {
 void scale(std::int64_t size, float factor, const float* x, float* y) {
   each(size, [=](std::int64_t i) { y[i] = factor * x[i]; });
 }
+void scale_by(std::int64_t size, const float* factor, const float* x, float* y) { scale(size, *factor, x, y); }
+void fill(std::int64_t size, float value, float* y) {
+  each(size, [=](std::int64_t i) { y[i] = value; });
+}
 void bias_add(std::int64_t rows, std::int64_t c, const float* x, const float* bias, float* y) {
   parallel_ranges(rows, c, [=](Range range) {
     for (std::int64_t row = range.begin; row < range.end; ++row) {
@@ -87,6 +91,8 @@ const bool registered = register_kernel<ReluForward>(Backend::kCpu, &relu_forwar
                         register_kernel<CappedReluBackward>(Backend::kCpu, &capped_relu_backward) &&
                         register_kernel<Add>(Backend::kCpu, &add) &&
                         register_kernel<Scale>(Backend::kCpu, &scale) &&
+                        register_kernel<ScaleBy>(Backend::kCpu, &scale_by) &&
+                        register_kernel<Fill>(Backend::kCpu, &fill) &&
                         register_kernel<BiasAdd>(Backend::kCpu, &bias_add) &&
                         register_kernel<BiasRelu>(Backend::kCpu, &bias_relu) &&
                         register_kernel<BiasBackward>(Backend::kCpu, &bias_backward) &&

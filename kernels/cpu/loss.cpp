@@ -73,7 +73,14 @@ void top_k(std::int64_t rows, std::int64_t k, const float* logits, const std::in
   }
 }
 
+void mean_value(std::int64_t size, const float* values, float* mean) {
+  double sum = 0.0;
+  for (std::int64_t i = 0; i < size; ++i) sum += static_cast<double>(values[i]);
+  *mean = static_cast<float>(sum / static_cast<double>(size));
+}
+
 const bool registered = register_kernel<SoftmaxLoss>(Backend::kCpu, &softmax_loss) &&
+                        register_kernel<MeanValue>(Backend::kCpu, &mean_value) &&
                         register_kernel<TopK>(Backend::kCpu, &top_k);
 
 }  // namespace

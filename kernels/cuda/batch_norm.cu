@@ -56,6 +56,18 @@ void statistics(const BatchNormShape& s, const float* x, float* mean, float* var
                });
 }
 
+__global__ void __launch_bounds__(kThreads)
+    prepare_kernel(std::int64_t c, BatchNormUpdate update, const float* mean, const float* var, const float* gamma,
+                   const float* beta, BatchNormConstants out) {
+  const std::int64_t j = thread_number();
+  if (j < c) prepare_channel(j, update, mean, var, gamma, beta, out);
+}
+void prepare(std::int64_t c, const BatchNormUpdate& update, const float* mean, const float* var, const float* gamma,
+             const float* beta, const BatchNormConstants& out, simt::NativeStream stream) {
+  if (c == 0) return;
+  simt::launch("batch norm constants", channel_grid(c), stream, &prepare_kernel, c, update, mean, var, gamma, beta, out);
+}
+
 template <bool kRelu>
 __device__ float applied(float x, float scale, float shift, float z) {
   const float value = x * scale + shift + z;
@@ -208,6 +220,7 @@ void bias_backward(std::int64_t rows, std::int64_t c, const float* dy, float* db
 }
 
 const bool registered = register_kernel<BatchNormStatistics>(Backend::kCuda, &statistics) &&
+                        register_kernel<BatchNormPrepare>(Backend::kCuda, &prepare) &&
                         register_kernel<BatchNormApply>(Backend::kCuda, &apply) &&
                         register_kernel<BatchNormBackward>(Backend::kCuda, &backward) &&
                         register_kernel<BiasBackward>(Backend::kCuda, &bias_backward);

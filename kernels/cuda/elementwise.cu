@@ -21,6 +21,21 @@ struct Times {
   float factor;
   __device__ float operator()(float x) const { return factor * x; }
 };
+struct TimesStored {
+  const float* factor;
+  __device__ float operator()(float x) const { return *factor * x; }
+};
+struct CappedReluValue {
+  float ceiling;
+  __device__ float operator()(float x) const {
+    const float value = x <= 0.0f ? 0.0f : x;
+    return value >= ceiling ? ceiling : value;
+  }
+};
+struct PassBelowCeiling {
+  float ceiling;
+  __device__ float operator()(float dy, float y) const { return y > 0.0f && y < ceiling ? dy : 0.0f; }
+};
 struct PassWherePositive {
   __device__ float operator()(float dy, float y) const { return y > 0.0f ? dy : 0.0f; }
 };
@@ -64,6 +79,26 @@ void add(std::int64_t size, const float* a, const float* b, float* c, simt::Nati
 }
 void scale(std::int64_t size, float factor, const float* x, float* y, simt::NativeStream stream) {
   map_one("scale", size, x, y, Times{factor}, stream);
+}
+
+void scale_by(std::int64_t size, const float* factor, const float* x, float* y, simt::NativeStream stream) {
+  map_one("scale by a stored factor", size, x, y, TimesStored{factor}, stream);
+}
+void capped_relu_forward(std::int64_t size, float ceiling, const float* x, float* y, simt::NativeStream stream) {
+  map_one("capped relu", size, x, y, CappedReluValue{ceiling}, stream);
+}
+void capped_relu_backward(std::int64_t size, float ceiling, const float* dy, const float* y, float* dx,
+                          simt::NativeStream stream) {
+  map_two("capped relu backward", size, dy, y, dx, PassBelowCeiling{ceiling}, stream);
+}
+
+__global__ void __launch_bounds__(kElementThreads) fill_kernel(std::int64_t size, float value, float* y) {
+  grid_elements(
+      size, all_vector_aligned(y), [=](std::int64_t i) { store_vector(y + i, make_float4(value, value, value, value)); },
+      [=](std::int64_t i) { y[i] = value; });
+}
+void fill(std::int64_t size, float value, float* y, simt::NativeStream stream) {
+  if (size > 0) simt::launch("fill", element_grid(size), stream, &fill_kernel, size, value, y);
 }
 
 template <bool kRelu>
@@ -110,6 +145,10 @@ const bool registered = register_kernel<ReluForward>(Backend::kCuda, &relu_forwa
                         register_kernel<ReluBackward>(Backend::kCuda, &relu_backward) &&
                         register_kernel<Add>(Backend::kCuda, &add) &&
                         register_kernel<Scale>(Backend::kCuda, &scale) &&
+                        register_kernel<ScaleBy>(Backend::kCuda, &scale_by) &&
+                        register_kernel<Fill>(Backend::kCuda, &fill) &&
+                        register_kernel<CappedReluForward>(Backend::kCuda, &capped_relu_forward) &&
+                        register_kernel<CappedReluBackward>(Backend::kCuda, &capped_relu_backward) &&
                         register_kernel<BiasAdd>(Backend::kCuda, &bias<false>) &&
                         register_kernel<BiasRelu>(Backend::kCuda, &bias<true>) &&
                         register_kernel<Dropout>(Backend::kCuda, &dropout);

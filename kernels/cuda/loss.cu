@@ -97,7 +97,20 @@ void top_k(std::int64_t rows, std::int64_t k, const float* logits, const std::in
   simt::launch("top-k", {1, kCountThreads}, stream, &top_k_kernel, rows, k, logits, labels, correct);
 }
 
+// A batch has few rows: one block.
+constexpr unsigned kMeanThreads = 256;
+__global__ void __launch_bounds__(kMeanThreads) mean_kernel(std::int64_t size, const float* values, float* mean) {
+  double sum = 0.0;
+  for (std::int64_t i = threadIdx.x; i < size; i += kMeanThreads) sum += static_cast<double>(values[i]);
+  sum = block_sum(sum);
+  if (threadIdx.x == 0) *mean = static_cast<float>(sum / static_cast<double>(size));
+}
+void mean_value(std::int64_t size, const float* values, float* mean, simt::NativeStream stream) {
+  simt::launch("mean", {1, kMeanThreads}, stream, &mean_kernel, size, values, mean);
+}
+
 const bool registered = register_kernel<SoftmaxLoss>(Backend::kCuda, &softmax_loss) &&
+                        register_kernel<MeanValue>(Backend::kCuda, &mean_value) &&
                         register_kernel<TopK>(Backend::kCuda, &top_k);
 
 }  // namespace

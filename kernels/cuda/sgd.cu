@@ -45,14 +45,13 @@ void sgd_step(std::int64_t size, const SgdOptions& options, const float* gradien
   simt::launch("sgd", element_grid(size), stream, &sgd_kernel, SgdParameter{weight, velocity, gradient, size}, options);
 }
 
-const bool registered = register_kernel<SgdStep>(Backend::kCuda, &sgd_step);
-
-}  // namespace
-
 void sgd_step_all(const SgdTable& table, simt::NativeStream stream) {
   if (table.chunk_count == 0) return;
   simt::launch("sgd of all parameters", {static_cast<unsigned>(table.chunk_count), kElementThreads}, stream,
                &sgd_all_kernel, table);
 }
 
+const bool registered = register_kernel<SgdStep>(Backend::kCuda, &sgd_step) && register_kernel<SgdStepAll>(Backend::kCuda, &sgd_step_all);
+
+}  // namespace
 }  // namespace hinge::kernels::cuda

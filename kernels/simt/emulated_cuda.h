@@ -7,9 +7,11 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <tuple>
 #include <type_traits>
 
 #include "kernels/simt/emulated_atomics.h"
+#include "kernels/simt/emulated_device.h"
 #include "kernels/simt/emulated_vectors.h"
 #include "kernels/simt/emulator.h"
 #include "kernels/simt/native_stream.h"
@@ -77,11 +79,19 @@ int resident_blocks(void (*)(Params...), unsigned, std::size_t = 0) {
 }
 
 template <class... Params, class... Args>
-void launch(const char* name, const LaunchShape& shape, NativeStream, void (*kernel)(Params...),
+void launch(const char* name, const LaunchShape& shape, NativeStream stream, void (*kernel)(Params...),
             Args&&... args) {
-  auto call = [&] { kernel(static_cast<Params>(args)...); };
-  emulator::run(
-      name, shape, [](void* c) { (*static_cast<decltype(call)*>(c))(); }, &call);
+  // Parameters are kept by value, as CUDA keeps them: a recorded launch runs after this function has returned.
+  auto launched = [=, values = std::tuple<Params...>(static_cast<Params>(args)...)] {
+    auto call = [&] { std::apply(kernel, values); };
+    emulator::run(
+        name, shape, [](void* c) { (*static_cast<decltype(call)*>(c))(); }, &call);
+  };
+  if (emulator::is_capturing()) {
+    emulator::record(name, stream, launched);
+  } else {
+    launched();
+  }
 }
 
 namespace emulator {

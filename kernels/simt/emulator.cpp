@@ -7,6 +7,7 @@
 
 #include "kernels/simt/block.h"
 #include "kernels/simt/emulated_cuda.h"
+#include "kernels/simt/emulated_device.h"
 
 namespace simt::emulator {
 namespace {
@@ -100,6 +101,7 @@ std::uint64_t switches() { return Fiber::switches(); }
 
 void run(const char* name, const LaunchShape& shape, void (*thread)(void*), void* arguments) {
   check_shape(name, shape);
+  const DeviceAccess access;
   Launch launch{name, shape, thread, arguments, schedule, {schedule_seed}};
   blockDim = {shape.threads.x, shape.threads.y, shape.threads.z};
   gridDim = {shape.blocks.x, shape.blocks.y, shape.blocks.z};

@@ -1,6 +1,7 @@
 // Memory that kernels can read and write, for code without CUDA's headers.
 //
-// On the emulator this is the heap, in blocks of the exact size, filled with NaN; with nvcc's objects it is the GPU's.
+// For kernels' own scratch and for tests; the engine's tensors come from device.h by way of its cache. On the emulator
+// this is the heap, in blocks of the exact size, filled with NaN; with nvcc's objects it is the GPU's.
 // Allocation and release are ordered by the stream, so both can be captured in a CUDA graph.
 #pragma once
 

@@ -346,7 +346,7 @@ TEST_CASE("SGD agrees with the reference, one tensor at a time and all in one la
         }
         SgdTables tables(parameters, nullptr);
         tables.set_options(std::vector<SgdOptions>(parameters.size(), options));
-        cuda::sgd_step_all(tables.table(), nullptr);
+        dispatch<SgdStepAll>(kGpu, tables.table());
         for (std::size_t p = 0; p < parameters.size(); ++p) {
           INFO("size " << parameters[p].size << ", decoupled " << decoupled << ", nesterov " << nesterov);
           const Shape shape{parameters[p].size};

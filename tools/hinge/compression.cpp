@@ -138,7 +138,8 @@ TrainerSetup Compression::setup(const std::string& phase, const TrainingOptions&
           .seed = options_.run.seed,
           .checkpoint_every = options_.run.checkpoint_every,
           .keep_best = keep_best,
-          .teacher = options_.distillation.weight > 0.0 ? &original_ : nullptr};
+          .teacher = options_.distillation.weight > 0.0 ? &original_ : nullptr,
+          .eager = options_.run.device.eager};
 }
 
 std::vector<Arrival> Compression::search(Network& attached, const compress::Budget& budget, const std::optional<io::Checkpoint>& checkpoint) {
@@ -149,6 +150,7 @@ std::vector<Arrival> Compression::search(Network& attached, const compress::Budg
   TrainerSetup trainer_setup = setup("search", training, false);
   trainer_setup.loss.distillation_weight = static_cast<float>(search.distill);
   trainer_setup.teacher = search.distill > 0.0 ? &original_ : nullptr;
+  const OnDevice there(options_.run.chosen_device, {&attached, &original_});
   compress::ProximalOptimizer optimizer(
       std::make_unique<Sgd>(training.sgd()), compress::make_regularizer(search.regularizer, search.parsed_regularizer_options()),
       compress::penalised_sets(attached, task_.structure),
@@ -257,12 +259,16 @@ Metadata Compression::metadata(const Result& result) const {
 void Compression::finetune(Result& result, const std::optional<io::Checkpoint>& checkpoint) {
   Sgd optimizer(options_.finetune.sgd());
   TrainingHooks hooks;
+  const OnDevice there(options_.run.chosen_device, {&*result.network, &original_});
   Trainer trainer(setup(result.phase, options_.finetune, true), *result.network, optimizer, hooks, run_);
   result.outcome = trainer.run(checkpoint);
   write_network(result.folder / kModelFile, *result.network, metadata(result));
 }
 
 void Compression::finish() {
+  std::vector<Network*> networks_there = {&original_};
+  for (Result& result : results_) networks_there.push_back(&*result.network);
+  const OnDevice there(options_.run.chosen_device, networks_there);
   const Score before = evaluate(original_, set().test, set().normalization, all_indices(set().test), "before");
   nlohmann::json networks = nlohmann::json::array();
   for (Result& result : results_) {

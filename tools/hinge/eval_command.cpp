@@ -3,6 +3,7 @@
 #include "engine/io/safetensors.h"
 #include "tools/hinge/commands.h"
 #include "tools/hinge/console.h"
+#include "tools/hinge/device_option.h"
 #include "tools/hinge/evaluate.h"
 #include "tools/hinge/options.h"
 
@@ -14,16 +15,19 @@ struct Options {
   WeightsOptions weights;
   std::string logits, json;
   int threads = 0;
+  DeviceOptions device;
 };
 
 void evaluate_file(Options& options) {
   if (options.json == "-") lines_to_stderr();
   set_threads(options.threads);
+  const Device device = options.device.choose();
   options.data.held_out = 0;
   LoadedModel model = load_model(options.weights);
   const LoadedData loaded = load_data(options.data, model.normalization, true);
   check_fit(model, loaded.dataset);
   const data::ImageSet& test = loaded.dataset.test;
+  model.network.move_to(device);
 
   Tensor logits;
   const Score score = evaluate(model.network, test, loaded.dataset.normalization, all_indices(test), "test images",
@@ -34,6 +38,7 @@ void evaluate_file(Options& options) {
   result["weights"] = options.weights.weights;
   result["architecture"] = model.network.graph().architecture;
   result["data"] = options.data.data;
+  result["device"] = device_description();
   if (!options.logits.empty()) io::write_safetensors(options.logits, {{{"logits", logits}}, {}});
 
   say("{} ({}), {} test images of {}", options.weights.weights, model.network.graph().architecture, score.images,
@@ -56,6 +61,7 @@ Action declare_eval(CLI::App& app) {
   Flags flags(app);
   options->weights.declare(flags);
   options->data.declare(flags, false);
+  options->device.declare(flags, false);
   flags.group("Output");
   flags.option("--logits", options->logits, "Write the logits [images, classes] to this safetensors file");
   flags.option("--json", options->json, "Write the result as JSON to a file, or to standard output with -");

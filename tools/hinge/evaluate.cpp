@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "engine/autograd/node.h"
+#include "engine/core/accelerator.h"
 #include "tools/hinge/console.h"
 #include "tools/hinge/interrupt.h"
 
@@ -27,18 +28,21 @@ std::vector<int> all_indices(const data::ImageSet& set) {
 Score evaluate(Network& network, const data::ImageSet& set, const data::Normalization& normalization,
                const std::vector<int>& indices, const std::string& label, Tensor* logits) {
   const NoGradients guard;
-  const Stream stream;
+  const Stream stream = stream_of(network.device());
   data::Loader loader(set, normalization, indices, loader_options(set, kEvaluationBatch));
   Progress progress(label, static_cast<std::int64_t>(indices.size()));
   Score total;
   loader.start(0);
   while (auto batch = loader.next()) {
-    const Tensor output = network.forward(batch->images, {}, stream);
+    const Tensor output = network.forward(batch->images.to(stream.device()), {}, stream);
     if (logits != nullptr) {
       if (!logits->defined()) *logits = Tensor::empty({static_cast<std::int64_t>(indices.size()), output.dim(1)});
-      std::copy_n(output.data(), output.size(), logits->mutable_data() + total.images * output.dim(1));
+      const Tensor here = output.to(Device{});
+      std::copy_n(here.data(), here.size(), logits->mutable_data() + total.images * output.dim(1));
     }
-    total += score(output, labels_tensor(batch->labels), stream);
+    const Tensor labels = labels_tensor(batch->labels);
+    check_labels(labels, output.dim(1));
+    total += score(output, labels.to(stream.device()), stream);
     progress.update(total.images, "");
   }
   return total;
@@ -46,12 +50,15 @@ Score evaluate(Network& network, const data::ImageSet& set, const data::Normaliz
 
 std::vector<double> milliseconds_per_image(const std::vector<Network*>& networks, const Tensor& images, int rounds) {
   const NoGradients guard;
-  const Stream stream;
   std::vector<std::vector<double>> times(networks.size());
   for (int round = -1; round < rounds; ++round) {  // round -1 warms up and chooses convolutions
     for (std::size_t i = 0; i < networks.size(); ++i) {
+      const Stream stream = stream_of(networks[i]->device());
+      const Tensor batch = images.to(stream.device());
+      stream.synchronize();
       const auto start = std::chrono::steady_clock::now();
-      networks[i]->forward(images, {}, stream);
+      networks[i]->forward(batch, {}, stream);
+      stream.synchronize();
       const std::chrono::duration<double, std::milli> elapsed = std::chrono::steady_clock::now() - start;
       if (round >= 0) times[i].push_back(elapsed.count() / static_cast<double>(images.dim(0)));
     }

@@ -12,6 +12,7 @@
 #include "engine/optim/schedule.h"
 #include "engine/optim/sgd.h"
 #include "models/registry.h"
+#include "tools/hinge/device_option.h"
 #include "tools/hinge/flags.h"
 
 namespace hinge::cli {
@@ -61,6 +62,8 @@ struct RunOptions {
   std::uint64_t seed = 0;
   int checkpoint_every = 200;
   int threads = 0;
+  DeviceOptions device;
+  Device chosen_device;  // set by start_run
 
   // `resume` and `config` are bound to the command line alone, everything else to config.json too.
   void declare(CLI::App& app, Flags& flags);

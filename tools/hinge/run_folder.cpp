@@ -10,6 +10,7 @@
 #include "engine/io/json.h"
 #include "hinge_version.h"
 #include "tools/hinge/console.h"
+#include "tools/hinge/device_option.h"
 
 namespace hinge::cli {
 namespace {
@@ -37,7 +38,7 @@ std::string utc_now() {
 }
 
 nlohmann::json environment() {
-  return {{"hinge", HINGE_VERSION}, {"build", HINGE_BUILD}, {"processor", processor_name()}, {"threads", omp_get_max_threads()}, {"device", "cpu"}, {"convolutions", kernels::conv_library()}, {"started", utc_now()}};
+  return {{"hinge", HINGE_VERSION}, {"build", HINGE_BUILD}, {"processor", processor_name()}, {"threads", omp_get_max_threads()}, {"device", device_description()}, {"convolutions", kernels::conv_library()}, {"started", utc_now()}};
 }
 
 RunFolder::RunFolder(std::filesystem::path path) : path_(std::move(path)) {

@@ -87,7 +87,8 @@ SearchHooks::SearchHooks(const SearchOptions& options, std::vector<compress::Tar
       look_every_(std::clamp<std::int64_t>(steps / kFewestLooks, 1, options.check_every)),
       control_({.target = targets_.back(), .rate = options.lr, .steps = steps, .selection = selection_, .check_every = look_every_}),
       annealing_{.lambda = options.lambda, .factor = options.anneal, .t1 = options.t1, .t2 = options.t2},
-      scale_(structure, attached) {
+      scale_(structure, attached),
+      stream_(stream_of(attached.device())) {
   std::map<std::string, int> count;
   for (const auto& pair : structure.pairs) ++count[pair.block];
   for (const auto& [block, matrices] : count) {
@@ -174,7 +175,7 @@ bool SearchHooks::after_update(std::int64_t step, std::int64_t steps) {
 
 std::map<std::string, Tensor> SearchHooks::copy_of_values() const {
   std::map<std::string, Tensor> copy;
-  for (const auto& [name, tensor] : network_.values()) copy.emplace(name, tensor.clone());
+  for (const auto& [name, tensor] : network_.values()) copy.emplace(name, tensor.copy_on(Device{}));
   return copy;
 }
 

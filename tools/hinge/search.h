@@ -54,6 +54,7 @@ class SearchHooks final : public TrainingHooks {
               const compress::Structure& structure, Network& attached, compress::ProximalOptimizer& optimizer,
               const compress::Budget& budget);
 
+  bool looks_at_gradients() const override { return !balance_.empty(); }
   void before_update(std::int64_t step, std::span<Parameter* const> parameters,
                      std::span<const Tensor> gradients) override;
   bool after_update(std::int64_t step, std::int64_t steps) override;

@@ -17,6 +17,7 @@ RunFolder start_run(const std::string& command, CLI::App& app, Flags& flags, Run
   } else if (options.out.empty()) {
     fail_usage("--out is missing: the folder for this run");
   }
+  if (!resuming) options.chosen_device = options.device.choose();  // before anything is made: what can't be had is said at once
   nlohmann::json config = {{"command", command}, {"options", flags.values()}};
   RunFolder run = resuming ? RunFolder::open(options.resume) : RunFolder::create(options.out, config);
   if (resuming) {
@@ -29,6 +30,7 @@ RunFolder start_run(const std::string& command, CLI::App& app, Flags& flags, Run
     if (options.json == "-") lines_to_stderr();
   }
   set_threads(options.threads);
+  if (resuming) options.chosen_device = options.device.choose();
   run.restore_choices(options.conv_choices);
   return run;
 }

@@ -54,6 +54,8 @@ void train(const std::shared_ptr<Options>& shared, CLI::App& app, Flags& flags) 
   }
 
   const std::optional<io::Checkpoint> checkpoint = checkpoint_of(run, set);
+  network.move_to(options.run.chosen_device);
+  if (teacher) teacher->network.move_to(options.run.chosen_device);
   Sgd optimizer(options.training.sgd());
   TrainingHooks hooks;
   Trainer trainer({.phase = options.command,
@@ -66,7 +68,8 @@ void train(const std::shared_ptr<Options>& shared, CLI::App& app, Flags& flags) 
                    .seed = options.run.seed,
                    .checkpoint_every = options.run.checkpoint_every,
                    .keep_best = true,
-                   .teacher = teacher ? &teacher->network : nullptr},
+                   .teacher = teacher ? &teacher->network : nullptr,
+                   .eager = options.run.device.eager},
                   network, optimizer, hooks, run);
   const TrainingOutcome outcome = trainer.run(checkpoint);
   write_network(run.file("model.safetensors"), network, normalization_metadata(set.normalization));

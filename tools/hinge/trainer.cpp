@@ -3,7 +3,7 @@
 #include <chrono>
 #include <cmath>
 
-#include "engine/autograd/backward.h"
+#include "engine/train/batch_memory.h"
 #include "tools/hinge/console.h"
 #include "tools/hinge/interrupt.h"
 
@@ -14,7 +14,7 @@ using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
-data::LoaderOptions training_loader(const TrainerSetup& setup, const data::Dataset& dataset) {
+data::LoaderOptions training_loader(const TrainerSetup& setup, const data::Dataset& dataset, Device device) {
   const bool digits = dataset.name == "fashion-mnist";
   data::LoaderOptions options = loader_options(dataset.train, setup.options.batch);
   options.shuffle = true;
@@ -22,11 +22,12 @@ data::LoaderOptions training_loader(const TrainerSetup& setup, const data::Datas
   options.augmentation = {.padding = digits ? 2 : 4, .flip = true, .seed = setup.seed};
   // A last, smaller batch would be a shape of its own and, of one image, break BatchNorm.
   options.drop_last = static_cast<int>(setup.split->train.size()) >= setup.options.batch;
+  options.pixels = !DeviceImages::serves(dataset.train, device);
   return options;
 }
 
 void put(std::map<std::string, Tensor>& to, const std::string& prefix, const std::map<std::string, Tensor>& from) {
-  for (const auto& [name, tensor] : from) to.emplace(prefix + name, tensor);
+  for (const auto& [name, tensor] : from) to.emplace(prefix + name, tensor.to(Device{}));
 }
 
 std::map<std::string, Tensor> take(const std::map<std::string, Tensor>& from, const std::string& prefix) {
@@ -41,7 +42,7 @@ std::map<std::string, Tensor> take(const std::map<std::string, Tensor>& from, co
 
 Trainer::Trainer(const TrainerSetup& setup, Network& network, Optimizer& optimizer, TrainingHooks& hooks,
                  RunFolder& run)
-    : setup_(setup), network_(network), optimizer_(optimizer), hooks_(hooks), run_(run), schedule_(setup.options.make_schedule()), loader_(setup.dataset->train, setup.dataset->normalization, setup.split->train, training_loader(setup, *setup.dataset)) {
+    : setup_(setup), network_(network), optimizer_(optimizer), hooks_(hooks), run_(run), schedule_(setup.options.make_schedule()), loader_(setup.dataset->train, setup.dataset->normalization, setup.split->train, training_loader(setup, *setup.dataset, network.device())), stream_(stream_of(network.device())), classes_(setup.dataset->classes) {
   require(loader_.batches() > 0, "{}: no training images are left after holding out {}", setup.phase, setup.split->held_out.size());
 }
 
@@ -80,31 +81,35 @@ void Trainer::save() const {
 
 void Trainer::step(const data::Batch& batch, std::int64_t global_step) {
   const Tensor labels = labels_tensor(batch.labels);
-  Tensor teacher_logits;
-  if (setup_.teacher != nullptr && setup_.loss.distillation_weight > 0.0f) {
-    const NoGradients guard;
-    teacher_logits = setup_.teacher->forward(batch.images, {}, stream_);
+  check_labels(labels, classes_);
+  if (!step_) {
+    TrainingStep::Look look;
+    if (hooks_.looks_at_gradients()) {
+      look = [this](std::span<Parameter* const> parameters, std::span<const Tensor> gradients) {
+        hooks_.before_update(global_step_, parameters, gradients);
+      };
+    }
+    step_ = std::make_unique<TrainingStep>(network_, optimizer_, StepOptions{.loss = setup_.loss, .seed = setup_.seed, .teacher = setup_.teacher, .graph = !setup_.eager}, look, stream_);
   }
-  const Tensor logits = network_.forward(
-      batch.images, {.training = true, .seed = setup_.seed, .step = static_cast<std::uint64_t>(global_step)}, stream_);
-  const Tensor loss = classification_loss(logits, labels, teacher_logits, setup_.loss, stream_);
-  const double value = static_cast<double>(loss.item());
-  if (!std::isfinite(value)) {
-    fail("{}: the loss became {} at epoch {}, step {}; the last good checkpoint is in {} (a lower --lr may help)",
-         setup_.phase, value, epoch_ + 1, batch_ + 1, run_.path().string());
-  }
-  const Score batch_score = score(logits, labels, stream_);
-  sums_.loss_sum += value * static_cast<double>(batch_score.images);
-  sums_.images += batch_score.images;
-  sums_.top1 += batch_score.top1;
-
-  const std::vector<Parameter*> parameters = network_.parameters();
-  std::vector<Tensor> leaves;
-  for (const Parameter* parameter : parameters) leaves.push_back(parameter->value);
-  const std::vector<Tensor> grads = gradients(loss, leaves, stream_);
-  hooks_.before_update(global_step, parameters, grads);
+  global_step_ = global_step;
   const double progress = static_cast<double>(global_step) / static_cast<double>(loader_.batches());
-  optimizer_.step(parameters, grads, static_cast<float>(schedule_.at(progress)), stream_);
+  try {
+    const data::LoaderOptions options = training_loader(setup_, *setup_.dataset, stream_.device());
+    if (!device_images_ && !options.pixels) device_images_ = std::make_unique<DeviceImages>(setup_.dataset->train, setup_.dataset->normalization, stream_);
+    const Tensor images = device_images_ ? device_images_->batch(batch.indices, options.augment, options.augmentation, static_cast<std::uint64_t>(epoch_)) : batch.images;
+    step_->run(images, labels, static_cast<float>(schedule_.at(progress)), static_cast<std::uint64_t>(global_step));
+  } catch (const OutOfMemory& error) {
+    step_.reset();
+    fail("{}", with_advice(error, network_, static_cast<int>(labels.size())));
+  }
+  const StepOutcome outcome = step_->outcome();
+  if (!std::isfinite(outcome.loss)) {
+    fail("{}: the loss became {} at epoch {}, step {}; the last good checkpoint is in {} (a lower --lr may help)",
+         setup_.phase, outcome.loss, epoch_ + 1, batch_ + 1, run_.path().string());
+  }
+  sums_.loss_sum += outcome.loss * static_cast<double>(outcome.images);
+  sums_.images += outcome.images;
+  sums_.top1 += outcome.top1;
 }
 
 void Trainer::end_epoch(double seconds) {
@@ -128,7 +133,7 @@ void Trainer::end_epoch(double seconds) {
       best_epoch_ = epoch_ + 1;
       if (setup_.keep_best) {
         best_values_.clear();
-        for (const auto& [name, tensor] : network_.values()) best_values_.emplace(name, tensor.clone());
+        for (const auto& [name, tensor] : network_.values()) best_values_.emplace(name, tensor.copy_on(Device{}));
       }
     }
   }
@@ -161,7 +166,7 @@ TrainingOutcome Trainer::run(const std::optional<io::Checkpoint>& checkpoint) {
       const std::int64_t global_step = static_cast<std::int64_t>(epoch_) * loader_.batches() + batch_;
       step(*batch, global_step);
       ++batch_;
-      images_here += batch->images.dim(0);
+      images_here += static_cast<std::int64_t>(batch->labels.size());
       stop = hooks_.after_update(global_step + 1, steps);
       run_.record_choices();
       progress.update(sums_.images, fmt::format("loss {:.3f}  {}", sums_.loss_sum / static_cast<double>(sums_.images), hooks_.note()));

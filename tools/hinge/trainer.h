@@ -8,6 +8,8 @@
 #include <optional>
 
 #include "engine/optim/optimizer.h"
+#include "engine/train/training_step.h"
+#include "tools/hinge/device_images.h"
 #include "tools/hinge/evaluate.h"
 #include "tools/hinge/options.h"
 #include "tools/hinge/run_folder.h"
@@ -18,6 +20,8 @@ namespace hinge::cli {
 class TrainingHooks {
  public:
   virtual ~TrainingHooks() = default;
+  // Is before_update wanted? Gradients are then complete before the update begins, also where a step is a graph.
+  virtual bool looks_at_gradients() const { return false; }
   // Before the optimiser's step.
   virtual void before_update(std::int64_t /*step*/, std::span<Parameter* const>, std::span<const Tensor> /*gradients*/) {}
   // After it. True ends the phase.
@@ -37,7 +41,8 @@ struct TrainerSetup {
   std::uint64_t seed = 0;
   int checkpoint_every = 200;
   bool keep_best = true;       // end with the network that was best on the held-out images
-  Network* teacher = nullptr;  // for distillation
+  Network* teacher = nullptr;  // for distillation; on the network's device
+  bool eager = false;          // no captured graphs
 };
 
 struct TrainingOutcome {
@@ -61,7 +66,7 @@ class Trainer {
   };
   void restore(const io::Checkpoint& checkpoint);
   void save() const;
-  // One step; returns the batch's loss.
+  // One step; adds to the epoch's sums.
   void step(const data::Batch& batch, std::int64_t global_step);
   void end_epoch(double seconds);
 
@@ -73,6 +78,9 @@ class Trainer {
   Schedule schedule_;
   data::Loader loader_;
   Stream stream_;
+  std::unique_ptr<DeviceImages> device_images_;  // where the GPU makes the batches
+  std::unique_ptr<TrainingStep> step_;           // made when the optimiser's state is in place
+  std::int64_t classes_ = 0, global_step_ = 0;
 
   int epoch_ = 0, batch_ = 0;
   Epoch sums_;

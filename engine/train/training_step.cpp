@@ -1,0 +1,132 @@
+#include "engine/train/training_step.h"
+
+#include "engine/autograd/backward.h"
+
+namespace hinge {
+namespace {
+
+// Why a graph can't stand for this network's step; "" if it can.
+std::string refusal_of(const Network& network, const StepOptions& options, const Stream& stream) {
+  if (stream.device().is_cpu()) return "the CPU has no graphs";
+  if (!options.graph) return "as asked for";
+  for (const GraphNode& node : network.graph().nodes) {
+    const auto* dropout = std::get_if<DropoutAttributes>(&node.attributes);
+    if (dropout != nullptr && dropout->rate > 0.0f) return "dropout draws other numbers in every step";
+  }
+  return "";
+}
+
+// Ends the capture also when an exception passes by.
+class Capture {
+ public:
+  explicit Capture(const Stream& stream) : index_(stream.device().index) { accelerator()->begin_capture(index_); }
+  ~Capture() {
+    if (ended_) return;
+    try {
+      accelerator()->end_capture(index_);
+    } catch (const std::exception&) {  // the exception on its way says what went wrong first
+    }
+  }
+  Capture(const Capture&) = delete;
+  Capture& operator=(const Capture&) = delete;
+  std::unique_ptr<CapturedGraph> end() {
+    ended_ = true;
+    return accelerator()->end_capture(index_);
+  }
+
+ private:
+  int index_;
+  bool ended_ = false;
+};
+
+}  // namespace
+
+// The pool first: it goes last.
+struct TrainingStep::Captured {
+  explicit Captured(Device device) : pool(device) {}
+  MemoryPool pool;
+  Tensor images, labels;
+  Results results;
+  std::unique_ptr<CapturedGraph> graph;
+  bool with_update = false;
+};
+
+TrainingStep::TrainingStep(Network& network, Optimizer& optimizer, const StepOptions& options, Look look, const Stream& stream)
+    : network_(network), optimizer_(optimizer), capturable_(dynamic_cast<CapturableOptimizer*>(&optimizer)), options_(options), look_(std::move(look)), stream_(stream), parameters_(network.parameters()), refusal_(refusal_of(network, options, stream)) {
+  const Device here = stream.device();
+  require(network.device() == here, "training: the network is on {}, the step runs on {}", network.device().to_string(), here.to_string());
+  require(options.teacher == nullptr || options.teacher->device() == here, "training: the teacher is on {}, the step runs on {}",
+          options.teacher == nullptr ? "" : options.teacher->device().to_string(), here.to_string());
+}
+
+TrainingStep::~TrainingStep() = default;
+
+TrainingStep::Results TrainingStep::compute(const Tensor& images, const Tensor& labels, std::uint64_t step) {
+  Tensor teacher_logits;
+  if (options_.teacher != nullptr && options_.loss.distillation_weight > 0.0f) {
+    const NoGradients guard;
+    teacher_logits = options_.teacher->forward(images, {}, stream_);
+  }
+  const Tensor logits = network_.forward(images, {.training = true, .seed = options_.seed, .step = step}, stream_);
+  Results results;
+  const Tensor loss = classification_loss(logits, labels, teacher_logits, options_.loss, stream_);
+  results.loss = loss.detached();
+  results.counts = top_counts(logits, labels, stream_);
+  std::vector<Tensor> leaves;
+  for (const Parameter* parameter : parameters_) leaves.push_back(parameter->value);
+  results.gradients = gradients(loss, leaves, stream_);
+  return results;
+}
+
+void TrainingStep::update(const Results& results, float rate) {
+  if (look_) look_(parameters_, results.gradients);
+  optimizer_.step(parameters_, results.gradients, rate, stream_);
+}
+
+void TrainingStep::run_eagerly(const Tensor& images, const Tensor& labels, float rate, std::uint64_t step) {
+  last_ = compute(images.to(stream_.device()), labels.to(stream_.device()), step);
+  update(last_, rate);
+  last_.gradients.clear();  // their memory is the next step's
+}
+
+std::unique_ptr<TrainingStep::Captured> TrainingStep::capture(const Tensor& images, const Tensor& labels) {
+  auto captured = std::make_unique<Captured>(stream_.device());
+  captured->with_update = capturable_ != nullptr && !look_;
+  const MemoryPool::Scope scope(captured->pool);
+  captured->images = Tensor::empty(images.shape(), images.dtype(), stream_.device());
+  captured->labels = Tensor::empty(labels.shape(), labels.dtype(), stream_.device());
+  Capture recording(stream_);
+  captured->results = compute(captured->images, captured->labels, 0);
+  if (captured->with_update) capturable_->update(parameters_, captured->results.gradients, stream_);
+  captured->graph = recording.end();
+  if (captured->with_update) capturable_->finish_capture(stream_);
+  return captured;
+}
+
+void TrainingStep::run(const Tensor& images, const Tensor& labels, float rate, std::uint64_t step) {
+  last_images_ = images.dim(0);
+  const bool repeated = images.shape() == seen_;
+  if (refusal_.empty() && repeated && !captured_) captured_ = capture(images, labels);
+  if (!captured_ || !(captured_->images.shape() == images.shape())) {
+    // A capture is for one shape: an epoch's last, smaller batch runs eagerly.
+    if (!captured_) seen_ = images.shape();
+    return run_eagerly(images, labels, rate, step);
+  }
+  captured_->images.copy_from(images);
+  captured_->labels.copy_from(labels);
+  if (captured_->with_update) capturable_->set_rate(parameters_, rate, stream_);
+  captured_->graph->replay();
+  ++replays_;
+  last_ = captured_->results;
+  if (!captured_->with_update) update(captured_->results, rate);
+}
+
+StepOutcome TrainingStep::outcome() const {
+  const Tensor counts = last_.counts.to(Device{});
+  return {.loss = static_cast<double>(last_.loss.item()),
+          .images = last_images_,
+          .top1 = counts.data<std::int64_t>()[0],
+          .top5 = counts.data<std::int64_t>()[1]};
+}
+
+}  // namespace hinge

@@ -1,0 +1,83 @@
+// One step of training: forward, loss, backward, update. Eagerly, or as a graph that is captured once and replayed.
+//
+// A GPU runs a small network's kernels faster than the host can queue them. Where shapes don't change, the second step
+// with a shape is recorded as one graph on a memory pool of its own and every later one is a single call. The first runs
+// eagerly: it measures convolutions and makes the optimiser's state. What changes from step to step (images, labels, the
+// rate) lies in fixed places in the GPU's memory and is written before the replay.
+//
+// Eager, and `how()` says why: on the CPU; when asked for; with dropout, whose random numbers are drawn by a step
+// number that a graph would keep. The update stays outside the graph where the optimiser can't be captured or where
+// somebody looks at the gradients in between.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/core/accelerator.h"
+#include "engine/nn/network.h"
+#include "engine/ops/loss.h"
+#include "engine/optim/optimizer.h"
+
+namespace hinge {
+
+struct StepOptions {
+  LossOptions loss;
+  std::uint64_t seed = 0;      // of dropout
+  Network* teacher = nullptr;  // for distillation; on the network's device
+  bool graph = true;
+};
+
+struct StepOutcome {
+  double loss = 0.0;  // mean over the batch, before the update
+  std::int64_t images = 0, top1 = 0, top5 = 0;
+};
+
+class TrainingStep {
+ public:
+  // Between backward and update.
+  using Look = std::function<void(std::span<Parameter* const>, std::span<const Tensor> gradients)>;
+
+  // `network` and `optimizer` are kept by reference; their tensors must stay where they are. `look` may be empty.
+  TrainingStep(Network& network, Optimizer& optimizer, const StepOptions& options, Look look, const Stream& stream);
+  ~TrainingStep();
+  TrainingStep(const TrainingStep&) = delete;
+  TrainingStep& operator=(const TrainingStep&) = delete;
+
+  // images : [N, H, W, C], labels : [N] int32 in range (check_labels), both on the CPU or on the stream's device.
+  // Queues the step and returns; the tensors can be changed when it does.
+  void run(const Tensor& images, const Tensor& labels, float rate, std::uint64_t step);
+  // Of the last run; waits for it.
+  StepOutcome outcome() const;
+  // "graph", or "eager: " and the reason.
+  std::string how() const { return refusal_.empty() ? "graph" : "eager: " + refusal_; }
+  std::int64_t replays() const { return replays_; }
+
+ private:
+  struct Results {
+    Tensor loss, counts;
+    std::vector<Tensor> gradients;
+  };
+  struct Captured;
+
+  Results compute(const Tensor& images, const Tensor& labels, std::uint64_t step);
+  void update(const Results& results, float rate);
+  void run_eagerly(const Tensor& images, const Tensor& labels, float rate, std::uint64_t step);
+  std::unique_ptr<Captured> capture(const Tensor& images, const Tensor& labels);
+
+  Network& network_;
+  Optimizer& optimizer_;
+  CapturableOptimizer* capturable_;  // null: the update stays outside graphs
+  StepOptions options_;
+  Look look_;
+  Stream stream_;
+  std::vector<Parameter*> parameters_;
+  std::string refusal_;
+  Shape seen_;  // of the images of the last eager step
+  std::unique_ptr<Captured> captured_;
+  Results last_;
+  std::int64_t last_images_ = 0, replays_ = 0;
+};
+
+}  // namespace hinge

@@ -1,0 +1,80 @@
+// The whole program with the emulated GPU as cuda:0: search, surgery with proof, fine-tuning, and scoring.
+#include <nlohmann/json.hpp>
+
+#include "engine/nn/model_file.h"
+#include "tests/support/catch.h"
+#include "tests/support/tiny.h"
+#include "tests/tools/process.h"
+
+using namespace hinge;
+using namespace hinge::testing;
+
+namespace {
+
+struct Bench {
+  io::Scratch scratch;
+  std::string data, weights;
+  Bench() : data((scratch.folder() / "cifar").string()), weights((scratch.folder() / "net.safetensors").string()) {
+    write_tiny_cifar(data, 4);
+    write_network(weights, tiny_network(1));
+  }
+  std::string at(const std::string& name) const { return (scratch.folder() / name).string(); }
+  nlohmann::json result(const std::string& run) const { return nlohmann::json::parse(slurp(at(run) + "/result.json")); }
+
+  Outcome compress(const std::string& run, const std::string& device, std::vector<std::string> more = {}) const {
+    std::vector<std::string> arguments = {"compress", "--weights", weights, "--data", "cifar10", "--data-dir", data, "--held-out", "4", "--batch", "4",
+                                          "--epochs", "1", "--search-epochs", "1", "--check-every", "2", "--target", "flops=0.6", "--seed", "3",
+                                          "--device", device, "--out", at(run)};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return run_hinge(arguments);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("hinge compress runs on the emulated GPU and its proof holds") {
+  const Bench b;
+  const Outcome outcome = b.compress("gpu", "cuda:0");
+  INFO(outcome.output);
+  REQUIRE(outcome.code == 0);
+  const nlohmann::json result = b.result("gpu");
+  CHECK(result.at("environment").at("device") == "cuda:0, emulated GPU, fp32");
+  CHECK(result.at("flops_ratio").get<double>() <= 0.6);
+  CHECK(result.at("proof").at("relative").get<double>() <= 1e-4);
+  // The file it leaves scores the same on both devices.
+  std::vector<nlohmann::json> scores;
+  for (const char* device : {"cpu", "auto"}) {
+    const Outcome scored = run_hinge({"eval", "--weights", b.at("gpu") + "/model.safetensors", "--data", "cifar10", "--data-dir", b.data, "--device", device, "--json", b.at("score.json")});
+    INFO(scored.output);
+    REQUIRE(scored.code == 0);
+    scores.push_back(nlohmann::json::parse(slurp(b.at("score.json"))));
+  }
+  CHECK(scores[0].at("device") == "cpu");
+  CHECK(scores[1].at("device") == "cuda:0, emulated GPU, fp32");
+  CHECK(scores[0].at("top1_error") == scores[1].at("top1_error"));
+  const double first = scores[0].at("cross_entropy").get<double>(), second = scores[1].at("cross_entropy").get<double>();
+  CHECK(std::abs(first - second) <= 1e-4 * std::abs(first));
+}
+
+TEST_CASE("a run on the emulated GPU gives the same bytes eagerly and by graph") {
+  const Bench b;
+  for (const char* run : {"graph", "eager"}) {
+    std::vector<std::string> arguments = {"train", "--model", "resnet8", "--data", "cifar10", "--data-dir", b.data, "--held-out", "4", "--batch", "4", "--epochs", "1",
+                                          "--device", "cuda:0", "--seed", "3", "--out", b.at(run)};
+    if (run == std::string("eager")) arguments.insert(arguments.end(), {"--eager", "--conv-choices", b.at("graph") + "/conv_choices.json"});
+    const Outcome outcome = run_hinge(arguments);
+    INFO(outcome.output);
+    REQUIRE(outcome.code == 0);
+  }
+  CHECK(slurp(b.at("graph") + "/model.safetensors") == slurp(b.at("eager") + "/model.safetensors"));
+}
+
+TEST_CASE("the search's other optimisers run on the emulated GPU too") {
+  const Bench b;
+  for (const std::vector<std::string>& more : {std::vector<std::string>{"--optimizer", "apg"}, {"--optimizer", "sgd"}, {"--mode", "both", "--overlap", "exact"}}) {
+    const std::string run = more.back();
+    const Outcome outcome = b.compress(run, "cuda:0", more);
+    INFO(outcome.output);
+    CHECK(outcome.code == 0);
+  }
+}

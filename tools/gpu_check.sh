@@ -1,0 +1,227 @@
+#!/usr/bin/env bash
+# Everything that needs an NVIDIA GPU, in one command: tests on the device, compute-sanitizer, benchmarks, a training run,
+# and the comparison with PyTorch. Ends with one JSON and one Markdown table, named by device and date.
+#
+#   tools/gpu_check.sh                       in the source tree: builds the preset 'cuda' first
+#   tools/gpu_check.sh --bundle FOLDER       builds here, for another machine: programs, their libraries and this script.
+#                                            Copy FOLDER there and run FOLDER/gpu_check.sh
+#
+#   --out FOLDER          where parts are kept (default: build/gpu_check, or results/ in a bundle)
+#   --only PART           that part alone:  tests memcheck racecheck bench bench-tf32 train pytorch
+#   --cuda-libraries DIR  with --bundle: take cuBLAS and cuDNN along from DIR (1.5 GB; else they must be there)
+#   --tiny                the comparison with PyTorch on small batches
+#   --dry-run             say what would be done
+#
+# A run that is cut off goes on where it stopped: each part leaves its log and, when finished, a mark. What failed is
+# tried again. Needs bash and python3; compute-sanitizer and PyTorch are used where they are. Exits with 1 where a part
+# failed, or where there is no GPU.
+set -uo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+name=tools/gpu_check.sh
+bundled=false
+[ -f "$here/bundle.txt" ] && bundled=true
+
+parts=(tests memcheck racecheck bench bench-tf32 train pytorch)
+out="" only="" bundle="" libraries="" dry=false tiny=()
+die() { echo "$name: $2" >&2; exit "$1"; }
+while [ $# -gt 0 ]; do
+  case $1 in
+    --out|--only|--bundle|--cuda-libraries)
+      [ $# -ge 2 ] || die 2 "$1 needs a value"
+      case $1 in --out) out=$2 ;; --only) only=$2 ;; --bundle) bundle=$2 ;; --cuda-libraries) libraries=$2 ;; esac
+      shift 2 ;;
+    --tiny) tiny=(--tiny); shift ;;
+    --dry-run) dry=true; shift ;;
+    -h|--help) sed -n '2,22p' "$0" | sed 's/^# \{0,1\}//'; exit 0 ;;
+    *) die 2 "unknown option '$1' (see --help)" ;;
+  esac
+done
+if [ -n "$only" ]; then
+  [[ " ${parts[*]} " == *" $only "* ]] || die 2 "--only $only: no such part (known: ${parts[*]})"
+  parts=("$only")
+fi
+command -v python3 >/dev/null || die 1 "needs python3"
+
+root=$here programs=$here/bin
+if ! $bundled; then
+  root=$(cd "$here/.." && pwd)
+  programs=$root/build/cuda
+fi
+test_program() { if $bundled; then echo "$programs/test_device"; else echo "$programs/tests/device/test_device"; fi; }
+targets=(hinge hinge-bench hinge-workload test_device)
+
+make_bundle() {
+  # Not for this machine's processor: the other one's is unknown.
+  local build=$root/build/bundle
+  cmake -S "$root" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DHINGE_CUDA=ON -DHINGE_NATIVE=OFF >/dev/null || exit 1
+  cmake --build "$build" --target "${targets[@]}" || exit 1
+  mkdir -p "$bundle/bin" "$bundle/lib"
+  cp "$build/hinge" "$build/hinge-bench" "$build/hinge-workload" "$build/tests/device/test_device" "$bundle/bin/" || exit 1
+  # All but the C library and its loader, which belong to the system they run on.
+  for program in "$bundle"/bin/*; do ldd "$program"; done | awk '$3 ~ /^\// {print $3}' | sort -u |
+    grep -vE '/(libc|libm|libdl|librt|libpthread|ld-linux[^/]*)\.so' | xargs -I{} cp -L {} "$bundle/lib/" || exit 1
+  if [ -n "$libraries" ]; then
+    cp -L "$libraries"/libcudnn*.so.9 "$libraries"/libcublas.so.13 "$libraries"/libcublasLt.so.13 "$bundle/lib/" || exit 1
+  fi
+  cp "$0" "$bundle/gpu_check.sh"
+  cp "$here/compare_pytorch.py" "$bundle/"
+  git -C "$root" rev-parse HEAD > "$bundle/bundle.txt" 2>/dev/null || echo unknown > "$bundle/bundle.txt"
+  echo "$name: $bundle holds everything; on a machine with an NVIDIA GPU: $bundle/gpu_check.sh"
+}
+
+describe() {
+  case $1 in
+    tests) echo "every kernel and the training step on the GPU, against float64 and the CPU" ;;
+    memcheck) echo "the same under compute-sanitizer memcheck" ;;
+    racecheck) echo "the same under compute-sanitizer racecheck" ;;
+    bench) echo "hinge-bench in fp32: times next to measured copy and product rates" ;;
+    bench-tf32) echo "hinge-bench in tf32" ;;
+    train) echo "ResNet-20 for two epochs on generated images, by graph and eagerly: the same bytes" ;;
+    pytorch) echo "compare_pytorch.py: proximal steps and training steps by both" ;;
+  esac
+}
+
+if $bundled; then : "${out:=$root/results}"; else : "${out:=$root/build/gpu_check}"; fi
+if $dry; then
+  if [ -n "$bundle" ]; then
+    echo "would build ${targets[*]} (preset 'cuda', any processor) and put them with their libraries into $bundle"
+    exit 0
+  fi
+  $bundled || echo "would build: ${targets[*]} (preset 'cuda')"
+  for part in "${parts[@]}"; do
+    mark=""
+    [ -f "$out/$part.done" ] && mark=" (done, would be skipped)"
+    echo "would run: $part: $(describe "$part")$mark"
+  done
+  echo "would write: gpu-DEVICE-DATE.json and .md in $($bundled && echo "$out" || echo docs/benchmarks)"
+fi
+if [ -n "$bundle" ]; then make_bundle; exit 0; fi
+if ! command -v nvidia-smi >/dev/null || ! gpu=$(nvidia-smi --query-gpu=name --format=csv,noheader 2>/dev/null | head -1) || [ -z "$gpu" ]; then
+  die 1 "no NVIDIA GPU can be used here (nvidia-smi finds none); use --bundle FOLDER and run it on a machine that has one"
+fi
+$dry && exit 0
+
+mkdir -p "$out" || exit 1
+[ -f "$out/started" ] || date -u +%Y-%m-%d > "$out/started"
+if ! $bundled; then
+  cmake -S "$root" --preset cuda >/dev/null && (cd "$root" && cmake --build --preset cuda --target "${targets[@]}") || die 1 "the build failed"
+else
+  export LD_LIBRARY_PATH=$root/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+fi
+# cuDNN and cuBLAS where PyTorch brought them, unless the bundle or the system has them.
+wheels=$(python3 - <<'PYTHON' 2>/dev/null
+import importlib.util, pathlib
+spec = importlib.util.find_spec("nvidia")
+print(":".join(str(p) for base in (spec.submodule_search_locations if spec else []) for p in sorted(pathlib.Path(base).glob("*/lib"))))
+PYTHON
+)
+export HINGE_CUDA_LIBRARIES=${HINGE_CUDA_LIBRARIES:-$wheels}
+[ -z "$wheels" ] || export LD_LIBRARY_PATH=${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$wheels
+export HINGE_POISON=1  # memory that nobody has written is NaN
+
+# Ten classes that differ in colour, in CIFAR-10's binary layout.
+make_images() {
+  python3 - "$1" <<'PYTHON'
+import pathlib, random, sys
+folder = pathlib.Path(sys.argv[1]) / "cifar-10-batches-bin"
+folder.mkdir(parents=True, exist_ok=True)
+random.seed(7)
+for number, name in enumerate([f"data_batch_{i}.bin" for i in range(1, 6)] + ["test_batch.bin"]):
+    with open(folder / name, "wb") as file:
+        for i in range(1000):
+            label = (i * 7 + number) % 10
+            planes = [bytes((base + b % 40) % 256 for b in random.randbytes(1024)) for base in (label * 20, 200 - label * 18, label % 3 * 70)]
+            file.write(bytes([label]) + b"".join(planes))
+PYTHON
+}
+
+sanitizer() {
+  command -v compute-sanitizer >/dev/null || { echo "skipped: compute-sanitizer is not installed"; return 77; }
+  compute-sanitizer --error-exitcode 9 "$@"
+}
+
+run_part() {
+  case $1 in
+    tests) "$(test_program)" ;;
+    # Leaks are the driver's pools, which live as long as the program.
+    memcheck) sanitizer --tool memcheck --leak-check no "$(test_program)" ;;
+    racecheck) sanitizer --tool racecheck --racecheck-report all "$(test_program)" ;;
+    bench) "$programs/hinge-bench" --device cuda:0 --json "$out/bench.json" --svg "$out/bench.svg" ;;
+    bench-tf32) "$programs/hinge-bench" --device cuda:0 --tf32 --json "$out/bench-tf32.json" ;;
+    train)
+      rm -rf "$out/train"
+      mkdir -p "$out/train"
+      make_images "$out/train/data" || return 1
+      local how
+      for how in graph eager; do
+        "$programs/hinge" train --model resnet20 --shortcut A-stride --data cifar10 --data-dir "$out/train/data" --held-out 500 --epochs 2 \
+          --device cuda:0 --deterministic $([ $how = eager ] && echo --eager) \
+          $([ $how = eager ] && echo --conv-choices "$out/train/graph/conv_choices.json") --out "$out/train/$how" --json "$out/train-$how.json" || return 1
+      done
+      cmp "$out/train/graph/model.safetensors" "$out/train/eager/model.safetensors" && echo "graph and eager: the same bytes" ;;
+    pytorch)
+      python3 -c 'import torch' 2>/dev/null || { echo "skipped: python3 has no torch"; return 77; }
+      python3 "$here/compare_pytorch.py" --device cuda --programs "$programs" --out "$out/pytorch.json" "${tiny[@]}" ;;
+  esac
+}
+
+failed=0
+for part in "${parts[@]}"; do
+  if [ -f "$out/$part.done" ]; then
+    echo "== $part: done before"
+    continue
+  fi
+  echo "== $part: $(describe "$part")"
+  begun=$SECONDS
+  if [ "$part" = bench ] || [ "$part" = bench-tf32 ] || [ "$part" = pytorch ]; then
+    (unset HINGE_POISON; run_part "$part") > "$out/$part.log" 2>&1
+  else
+    run_part "$part" > "$out/$part.log" 2>&1
+  fi
+  code=$?
+  tail -n 6 "$out/$part.log"
+  echo "$code $((SECONDS - begun))" > "$out/$part.code"
+  if [ $code -eq 0 ]; then
+    touch "$out/$part.done"
+  elif [ $code -ne 77 ]; then
+    echo "== $part FAILED (exit code $code; $out/$part.log)"
+    failed=1
+  fi
+done
+
+nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader > "$out/gpu.txt"
+target=$out
+$bundled || target=$root/docs/benchmarks
+python3 - "$out" "$target" <<'PYTHON' || exit 1
+import json, pathlib, re, sys
+out, target = map(pathlib.Path, sys.argv[1:])
+name, driver, memory = (text.strip() for text in (out / "gpu.txt").read_text().splitlines()[0].split(","))
+date = (out / "started").read_text().strip()
+document = {"device": name, "driver": driver, "memory": memory, "date": date, "parts": {}}
+lines = [f"# {name}, {date}", "", f"Driver {driver}, {memory}. Written by `tools/gpu_check.sh`.", "", "| part | result | seconds |", "| --- | --- | --- |"]
+for part in ("tests", "memcheck", "racecheck", "bench", "bench-tf32", "train", "pytorch"):
+    if not (out / f"{part}.code").exists():
+        continue
+    code, seconds = map(int, (out / f"{part}.code").read_text().split())
+    text = (out / f"{part}.log").read_text(errors="replace").strip().splitlines()
+    verdict = {0: "passed", 77: text[-1] if text else "skipped"}.get(code, f"FAILED, exit code {code}")
+    document["parts"][part] = {"code": code, "seconds": seconds, "last_lines": text[-5:]}
+    lines.append(f"| {part} | {verdict} | {seconds} |")
+for key in ("bench", "bench-tf32", "train-graph", "train-eager", "pytorch"):
+    if (out / f"{key}.json").exists():
+        document[key] = json.loads((out / f"{key}.json").read_text())
+for key in ("bench", "bench-tf32"):
+    if key in document:
+        machine = document[key]["machine"]
+        lines += ["", f"## {key}", "", f"Measured ceilings: copies {machine['copy_bytes_per_second'] * 1e-9:.0f} GB/s, products {machine['flops_per_second'] * 1e-9:.0f} GFLOP/s.", "",
+                  "| case | us | GB/s | GFLOP/s | of the roof |", "| --- | --- | --- | --- | --- |"]
+        lines += [f"| {c['name']} | {c['seconds'] * 1e6:.2f} | {c['bytes_per_second'] * 1e-9:.0f} | {c['flops_per_second'] * 1e-9:.0f} | {100 * c['share_of_roof']:.0f} % |" for c in document[key]["cases"]]
+if "pytorch" in document:
+    text = (out / "pytorch.log").read_text().splitlines()
+    lines += ["", f"## PyTorch {document['pytorch']['torch']}", ""] + [line for line in text if line.startswith("|")]
+stem = "gpu-" + re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") + "-" + date
+(target / f"{stem}.json").write_text(json.dumps(document, indent=1) + "\n")
+(target / f"{stem}.md").write_text("\n".join(lines) + "\n")
+print(f"wrote {target / stem}.json and .md")
+PYTHON
+exit $failed

@@ -1,0 +1,56 @@
+#include "tools/hinge/device_option.h"
+
+#include "engine/core/error.h"
+#include "engine/core/names.h"
+#include "kernels/math_mode.h"
+#include "tools/hinge/console.h"
+
+namespace hinge::cli {
+namespace {
+
+std::string& description() {
+  static std::string text = "cpu";
+  return text;
+}
+
+}  // namespace
+
+void DeviceOptions::declare(Flags& flags, bool training) {
+  flags.group("Device");
+  flags.option("--device", device, "auto (a GPU where there is one), cpu or cuda:N");
+  flags.option("--precision", precision, "On a GPU: fp32, or tf32 (products rounded to 10 bits on the tensor cores)");
+  flags.flag("--deterministic", deterministic, "On a GPU: only algorithms that make the same bytes in every run");
+  if (training) flags.flag("--eager", eager, "On a GPU: queue every kernel by itself instead of replaying a captured graph");
+}
+
+Device DeviceOptions::choose() const {
+  if (precision != "fp32" && precision != "tf32") {
+    fail_usage("unknown precision '{}' (known: fp32, tf32){}", precision, did_you_mean(precision, {"fp32", "tf32"}));
+  }
+  const DeviceChoice choice = choose_device(device);
+  if (!choice.note.empty()) say("{}", choice.note);
+  kernels::set_math_mode({.tf32 = precision == "tf32", .deterministic = deterministic});
+  description() = choice.device.is_cpu() ? "cpu" : fmt::format("{}, {}, {}", choice.device.to_string(), accelerator()->name(choice.device.index), precision);
+  return choice.device;
+}
+
+std::string device_description() { return description(); }
+
+OnDevice::OnDevice(Device device, std::vector<Network*> networks) {
+  for (Network* network : networks) {
+    before_.emplace_back(network, network->device());
+    network->move_to(device);
+  }
+}
+
+OnDevice::~OnDevice() {
+  for (auto& [network, device] : before_) {
+    try {
+      network->move_to(device);
+    } catch (const std::exception&) {
+      // An exception is on its way, or the device has failed: whoever reads the network next says so.
+    }
+  }
+}
+
+}  // namespace hinge::cli

@@ -1,0 +1,36 @@
+// --device and what goes with it: where a command computes, and how exactly.
+#pragma once
+
+#include "engine/core/accelerator.h"
+#include "engine/nn/network.h"
+#include "tools/hinge/flags.h"
+
+namespace hinge::cli {
+
+struct DeviceOptions {
+  std::string device = "auto", precision = "fp32";
+  bool deterministic = false, eager = false;
+
+  // `training` adds what matters to a training step alone.
+  void declare(Flags& flags, bool training);
+  // The device, with the process set to the precision asked for. Says a note where auto found no GPU. Throws UsageError
+  // on unknown words, Error where a GPU that was asked for can't be used.
+  Device choose() const;
+};
+
+// What results name as the device that was computed on: the last choice.
+std::string device_description();
+
+// Moves networks to a device and, at its end, to where they were.
+class OnDevice {
+ public:
+  OnDevice(Device device, std::vector<Network*> networks);
+  ~OnDevice();
+  OnDevice(const OnDevice&) = delete;
+  OnDevice& operator=(const OnDevice&) = delete;
+
+ private:
+  std::vector<std::pair<Network*, Device>> before_;
+};
+
+}  // namespace hinge::cli
