@@ -5,7 +5,7 @@
 #
 #   tools/results/families.sh CIFAR_DIR OUT [NETWORK...]     default: one network a family
 #
-# Goes on where an interrupted run stopped. IMAGES (default 2500) training images, BATCH (default 64), THREADS (default all), HINGE (the program).
+# Goes on where an interrupted run stopped. IMAGES (default 2500) training images, HELD_OUT (250) of them held out, BATCH (default 64), THREADS (default all), HINGE (the program).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 [ $# -ge 2 ] || { echo "tools/results/families.sh: expected CIFAR_DIR OUT [NETWORK...], found $# arguments" >&2; exit 2; }
@@ -31,7 +31,7 @@ step() {  # FOLDER COMMAND ARGUMENTS...
   if [ -f "$run/config.json" ]; then
     "$hinge" "$1" --resume "$run"
   else
-    "$hinge" "$@" --data cifar10 --data-dir "$out/cifar10" --held-out 250 --batch "$batch" --threads "${THREADS:-0}" --out "$run"
+    "$hinge" "$@" --data cifar10 --data-dir "$out/cifar10" --held-out "${HELD_OUT:-250}" --batch "$batch" --threads "${THREADS:-0}" --out "$run"
   fi
 }
 for network in "${networks[@]}"; do
