@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # From a bare machine to a compressed network: set-up, build, then Fashion-MNIST from scratch to half the
-# multiply-adds. About ten minutes on two cores.
+# multiply-adds. About seven minutes on two cores.
 #
 #   tools/demo.sh [RUN_FOLDER]        default: runs/demo
 set -euo pipefail
@@ -21,5 +21,5 @@ step() {  # NAME COMMAND ARGUMENTS...
   if [ -f "$run/config.json" ]; then "$hinge" "$1" --resume "$run"; else "$hinge" "$@" --out "$run"; fi
 }
 step train train --model resnet8 "${data[@]}" --epochs 4 --lr 0.1
-step compress compress --weights "$out/train/model.safetensors" "${data[@]}" --target flops=0.5 --search-epochs 2 --epochs 3
+step compress compress --weights "$out/train/model.safetensors" "${data[@]}" --target flops=0.5 --search-epochs 2 --epochs 8
 "$hinge" eval --weights "$out/compress/model.safetensors" --data fashion-mnist
