@@ -12,7 +12,7 @@ cd "$(dirname "$0")/../.."
 cifar=$1 out=$2
 shift 2
 networks=("${@:-}")
-[ -n "${networks[0]}" ] || networks=(resnet20 resnext20 vgg16 resnet164 densenet40 mobilenet_v2 wrn-16-10)
+[ -n "${networks[0]}" ] || networks=(resnet20 resnext20 vgg16 resnet164 densenet40 mobilenet_v2 resnet18 wrn-16-10)
 images=${IMAGES:-2500} batch=${BATCH:-64}
 hinge=${HINGE:-build/cpu/hinge}
 [ -x "$hinge" ] || { echo "tools/results/families.sh: $hinge is not built" >&2; exit 1; }
