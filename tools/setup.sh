@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what hinge needs to build, where it is missing. Tried on Debian 12; the packages have the same names on Ubuntu.
+# Installs what hinge needs to build, where it is missing. Tried on Debian 12 and 13; the packages have the same names on Ubuntu.
 #
 #   tools/setup.sh            libraries and tools, Fashion-MNIST for the demo
 #   tools/setup.sh --tests    the same and what the tests need
