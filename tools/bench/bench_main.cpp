@@ -13,6 +13,7 @@
 #include "engine/io/json.h"
 #include "kernels/math_mode.h"
 #include "tools/bench/report.h"
+#include "tools/bench/run_main.h"
 #include "tools/hinge/run_folder.h"
 
 namespace {
@@ -72,21 +73,5 @@ int main(int argc, char** argv) {
   app.add_flag("--tf32", options.tf32, "On a GPU: products on the tensor cores in TF32");
   app.add_flag("--small", options.small, "The tests' sizes: a look whether everything works");
   app.add_flag("--list", options.list, "Name the cases and end");
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::Success& success) {
-    return app.exit(success);
-  } catch (const CLI::ParseError& error) {
-    app.exit(error);
-    return 2;
-  }
-  try {
-    return measure(options);
-  } catch (const hinge::UsageError& error) {
-    std::fprintf(stderr, "hinge-bench: %s\n", error.what());
-    return 2;
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "hinge-bench: %s\n", error.what());
-    return 1;
-  }
+  return hinge::bench::run_main("hinge-bench", app, argc, argv, [&] { return measure(options); });
 }

@@ -17,6 +17,7 @@
 #include "engine/io/safetensors.h"
 #include "engine/optim/sgd.h"
 #include "engine/train/training_step.h"
+#include "tools/bench/run_main.h"
 #include "tools/hinge/console.h"
 #include "tools/hinge/options.h"
 
@@ -147,21 +148,5 @@ int main(int argc, char** argv) {
   CLI::App* step = common("step", "Training steps on one batch");
   step->add_option("--batch", options.batch, "safetensors file with images and labels")->required();
   step->add_option("--rate", options.rate, "Learning rate");
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::Success& success) {
-    return app.exit(success);
-  } catch (const CLI::ParseError& error) {
-    app.exit(error);
-    return 2;
-  }
-  try {
-    return hinge::run(options, prox->parsed());
-  } catch (const hinge::UsageError& error) {
-    std::fprintf(stderr, "hinge-workload: %s\n", error.what());
-    return 2;
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "hinge-workload: %s\n", error.what());
-    return 1;
-  }
+  return hinge::bench::run_main("hinge-workload", app, argc, argv, [&] { return hinge::run(options, prox->parsed()); });
 }
