@@ -7,6 +7,7 @@
 #include "compress/surgery.h"
 #include "engine/core/error.h"
 #include "models/registry.h"
+#include "tests/compress/dearest_group.h"
 #include "tests/support/catch.h"
 #include "tests/support/random.h"
 
@@ -106,17 +107,8 @@ TEST_CASE("without ties the target is missed by less than the cost of one group"
     const Case c(mode);
     for (std::uint64_t seed = 1; seed <= 10; ++seed) {
       const Selection selection = select_groups(c.budget, c.scores(seed, false), flops(0.55), {});
-      std::vector<std::int64_t> counts;
-      for (const auto& kept : selection.kept) counts.push_back(static_cast<std::int64_t>(kept.size()));
-      std::int64_t dearest = 0;  // what one more group of any set would cost
-      for (std::size_t s = 0; s < counts.size(); ++s) {
-        if (counts[s] == c.budget.groups(s)) continue;
-        std::vector<std::int64_t> more = counts;
-        ++more[s];
-        dearest = std::max(dearest, c.budget.size(more).cost.macs - selection.size.cost.macs);
-      }
       const double gap = 0.55 * static_cast<double>(c.budget.dense().cost.macs) - static_cast<double>(selection.size.cost.macs);
-      CHECK(gap < static_cast<double>(dearest));
+      CHECK(gap < static_cast<double>(dearest_group(c.budget, selection)));
     }
   }
 }

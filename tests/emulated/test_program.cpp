@@ -5,20 +5,15 @@
 #include "tests/support/catch.h"
 #include "tests/support/tiny.h"
 #include "tests/tools/process.h"
+#include "tests/tools/tiny_bench.h"
 
 using namespace hinge;
 using namespace hinge::testing;
 
 namespace {
 
-struct Bench {
-  io::Scratch scratch;
-  std::string data, weights;
-  Bench() : data((scratch.folder() / "cifar").string()), weights((scratch.folder() / "net.safetensors").string()) {
-    write_tiny_cifar(data, 4);
-    write_network(weights, tiny_network(1));
-  }
-  std::string at(const std::string& name) const { return (scratch.folder() / name).string(); }
+struct Bench : TinyBench {
+  Bench() : TinyBench(4) {}
   nlohmann::json result(const std::string& run) const { return nlohmann::json::parse(slurp(at(run) + "/result.json")); }
 
   Outcome compress(const std::string& run, const std::string& device, std::vector<std::string> more = {}) const {

@@ -7,6 +7,7 @@
 #include "tests/support/catch.h"
 #include "tests/support/tiny.h"
 #include "tests/tools/process.h"
+#include "tests/tools/tiny_bench.h"
 
 using namespace hinge;
 using namespace hinge::testing;
@@ -14,14 +15,8 @@ using namespace hinge::testing;
 namespace {
 
 // A folder with a tiny CIFAR-10 and the weights of a tiny network.
-struct Bench {
-  io::Scratch scratch;
-  std::string data, weights;
-  Bench() : data((scratch.folder() / "cifar").string()), weights((scratch.folder() / "net.safetensors").string()) {
-    write_tiny_cifar(data, 40);
-    write_network(weights, tiny_network(1));
-  }
-  std::string at(const std::string& name) const { return (scratch.folder() / name).string(); }
+struct Bench : TinyBench {
+  Bench() : TinyBench(40) {}
 };
 
 void check_refused(const std::vector<std::string>& arguments, int code, const std::vector<std::string>& parts) {

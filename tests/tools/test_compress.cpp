@@ -11,6 +11,7 @@
 #include "tests/support/catch.h"
 #include "tests/support/tiny.h"
 #include "tests/tools/process.h"
+#include "tests/tools/tiny_bench.h"
 
 using namespace hinge;
 using namespace hinge::testing;
@@ -18,13 +19,8 @@ using nlohmann::json;
 
 namespace {
 
-struct Bench {
-  io::Scratch scratch;
-  std::string data, weights;
-  Bench() : data((scratch.folder() / "cifar").string()), weights((scratch.folder() / "net.safetensors").string()) {
-    write_tiny_cifar(data, 12);
-    write_network(weights, tiny_network(1));
-  }
+struct Bench : TinyBench {
+  Bench() : TinyBench(12) {}
   std::filesystem::path at(const std::string& name) const { return scratch.folder() / name; }
 
   std::vector<std::string> arguments(const std::string& run, const std::vector<std::string>& more) const {
@@ -260,4 +256,13 @@ TEST_CASE("explain refuses what is no run and names the nearest layer") {
   refused({"explain", b.data}, {"groups.json"});
   refused({"explain", b.at("run").string(), "layer1.0.conv7"}, {"layer1.0.conv7", "known: ", "did you mean 'layer1.0.conv"});
   refused({"explain"}, {"run"});
+
+  // An older version's report, without norms: named, not shown in part.
+  json report = json::parse(slurp(b.at("run/groups.json")));
+  for (json& set : report["sets"]) set.erase("norms");
+  std::ofstream(b.at("run/groups.json")) << report.dump();
+  const Outcome old = run_hinge({"explain", b.at("run").string(), "layer1.0.conv1"});
+  CHECK(old.code == 1);
+  CHECK_THAT(old.output, contains("groups.json: expected the report"));
+  CHECK_THAT(old.output, contains("norms"));
 }

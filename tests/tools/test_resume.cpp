@@ -6,6 +6,7 @@
 #include "tests/support/catch.h"
 #include "tests/support/tiny.h"
 #include "tests/tools/process.h"
+#include "tests/tools/tiny_bench.h"
 
 using namespace hinge;
 using namespace hinge::testing;
@@ -25,13 +26,8 @@ std::string essence(const std::filesystem::path& run) {
   return all;
 }
 
-struct Bench {
-  io::Scratch scratch;
-  std::string data, weights;
-  Bench() : data((scratch.folder() / "cifar").string()), weights((scratch.folder() / "net.safetensors").string()) {
-    write_tiny_cifar(data, 30);
-    write_network(weights, tiny_network(1));
-  }
+struct Bench : TinyBench {
+  Bench() : TinyBench(30) {}
   std::filesystem::path at(const std::string& name) const { return scratch.folder() / name; }
 
   std::vector<std::string> arguments(const std::string& command, const std::string& run) const {

@@ -29,14 +29,7 @@ constexpr const char* kReport = "groups.json";
   fail_usage("{}: no {} here: expected the folder of a run of 'hinge compress' behind its surgery", run, kReport);
 }
 
-void explain(const Options& options) {
-  const std::filesystem::path file = std::filesystem::path(options.run) / kReport;
-  if (!std::filesystem::exists(file)) fail_without_report(options.run);
-  const nlohmann::json report = io::read_json(file);
-  if (!options.layer.empty()) {
-    for (const std::string& line : explain_layer(report, options.layer)) say("{}", line);
-    return;
-  }
+void explain_layers(const nlohmann::json& report) {
   std::vector<std::vector<std::string>> rows = {{"groups", "stay", "of", "form", "bound by"}};
   for (const auto& set : report.at("sets")) {
     rows.push_back({set.at("set").get<std::string>(), fmt::format("{}", set.at("kept").size()), fmt::format("{}", set.at("scores").size()),
@@ -45,6 +38,18 @@ void explain(const Options& options) {
   say_table(rows);
   for (const auto& refusal : report.at("refused")) {
     say("  {}: untouched: {}", refusal.at("layer").get<std::string>(), refusal.at("reason").get<std::string>());
+  }
+}
+
+void explain(const Options& options) {
+  const std::filesystem::path file = std::filesystem::path(options.run) / kReport;
+  if (!std::filesystem::exists(file)) fail_without_report(options.run);
+  const nlohmann::json report = io::read_json(file);
+  try {
+    if (options.layer.empty()) return explain_layers(report);
+    for (const std::string& line : explain_layer(report, options.layer)) say("{}", line);
+  } catch (const nlohmann::json::exception& error) {  // of an older version, or edited
+    fail("{}: expected the report that this version's 'hinge compress' writes: {}", file.string(), error.what());
   }
 }
 
