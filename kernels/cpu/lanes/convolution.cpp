@@ -1,0 +1,124 @@
+// A convolution on one block of images: weights packed once, then the direct form. Winograd's is in winograd.cpp.
+#include "kernels/cpu/lanes/convolution.h"
+
+#include <algorithm>
+#include <stdexcept>
+
+namespace hinge::kernels::lanes {
+
+std::string ConvSpec::to_string() const {
+  std::string text;
+  const auto add = [&](const std::string& name, std::int64_t value) {
+    if (!text.empty()) text += ' ';
+    text += name + std::to_string(value);
+  };
+  add("h", h), add("w", w), add("c", c), add("k", k), add("r", r), add("s", s);
+  add("stride", stride), add("pad", padding), add("groups", groups), add("tail", tail);
+  return text;
+}
+
+const char* name_of(ConvForm form) { return form == ConvForm::kDirect ? "direct" : "winograd"; }
+
+const char* name_of(Lanes lanes) { return lanes == Lanes::kImages ? "images" : "channels"; }
+
+bool has_form(const ConvSpec& s, ConvForm form, Lanes lanes) {
+  return form == ConvForm::kDirect || (lanes == Lanes::kImages && s.r == 3 && s.s == 3 && s.stride == 1 && s.groups == 1);
+}
+
+Convolution::Convolution(const ConvSpec& spec, Lanes lanes, ConvForm form, const ConvWeights& weights, const ConvWeights& tail, Clamp inner, Clamp outer)
+    : spec_(spec), lanes_(lanes), form_(form), inner_(inner), outer_(outer) {
+  if (!has_form(spec, form, lanes)) throw std::invalid_argument(std::string("lanes: no ") + name_of(form) + " form of " + spec.to_string());
+  with_element(lanes, [&]<class Element>(Element) {
+    const std::int64_t k = spec.k / spec.groups, window = spec.r * spec.s * (spec.c / spec.groups), size = packed_size<Element>(k, window);
+    if (form == ConvForm::kWinograd) {
+      weights_ = pack_winograd(spec, weights.w);
+    } else {
+      weights_.resize(static_cast<std::size_t>(spec.groups * size));
+      for (std::int64_t g = 0; g < spec.groups; ++g) pack_filters<Element>(k, window, weights.w + g * k * window, weights_.data() + g * size);
+    }
+    if (spec.tail > 0) {
+      tail_weights_.resize(static_cast<std::size_t>(packed_size<Element>(spec.tail, spec.k)));
+      pack_filters<Element>(spec.tail, spec.k, tail.w, tail_weights_.data());
+    }
+  });
+  if (weights.b != nullptr) bias_.assign(weights.b, weights.b + spec.k);
+  if (spec.tail > 0 && tail.b != nullptr) tail_bias_.assign(tail.b, tail.b + spec.tail);
+  std::int64_t scratch = 0;  // elements
+  if (form == ConvForm::kWinograd) {
+    scratch = winograd_scratch(spec, chunk_for(spec));
+  } else {
+    if (spec.padding > 0) scratch += (spec.h + 2 * spec.padding) * (spec.w + 2 * spec.padding) * spec.c;
+    if (spec.tail > 0) scratch += spec.q() * spec.k;
+  }
+  scratch_ = scratch * lanes_of(lanes);
+}
+
+Convolution::Parts Convolution::parts() const {
+  const auto or_null = [](const std::vector<float>& values) { return values.empty() ? nullptr : values.data(); };
+  return {spec_, weights_.data(), or_null(bias_), or_null(tail_weights_), or_null(tail_bias_), inner_, outer_};
+}
+
+void Convolution::run(const float* x, const float* residual, float* y, float* scratch, Rows rows) const {
+  if (form_ == ConvForm::kWinograd) {
+    if (rows.begin == 0 && rows.end == spec_.p()) run_winograd(parts(), as<Vector>(x), as<Vector>(residual), as<Vector>(y), as<Vector>(scratch));
+    return;
+  }
+  with_element(lanes_, [&]<class Element>(Element) {
+    run_direct(parts(), as<Element>(x), as<Element>(residual), as<Element>(y), as<Element>(scratch), rows);
+  });
+}
+
+namespace {
+
+// Rows [begin, end) of x, counted with the border of zeros that the result has: no pixel needs to know where the
+// picture ends.
+template <class Element>
+const Element* with_border(const ConvSpec& s, const Element* x, Rows rows, Element* padded) {
+  const std::int64_t border = s.padding * s.c, width = s.w * s.c;
+  Element* to = padded;
+  for (std::int64_t row = rows.begin; row < rows.end; ++row) {
+    const std::int64_t h = row - s.padding;
+    if (h < 0 || h >= s.h) {
+      to = std::fill_n(to, width + 2 * border, Element{});
+      continue;
+    }
+    to = std::fill_n(to, border, Element{});
+    to = std::copy_n(x + h * width, width, to);
+    to = std::fill_n(to, border, Element{});
+  }
+  return padded;
+}
+
+}  // namespace
+
+template <class Element>
+void run_direct(const Convolution::Parts& conv, const Element* x, const Element* residual, Element* y, Element* scratch, Rows rows) {
+  const ConvSpec& s = conv.spec;
+  if (rows.begin >= rows.end) return;
+  const std::int64_t row_stride = (s.w + 2 * s.padding) * s.c, c = s.c / s.groups, k = s.k / s.groups, q = s.q(), out = s.channels_out();
+  const std::int64_t first = rows.begin * s.stride;  // row of x with its border that the first output row begins at
+  if (s.padding > 0) {
+    const Rows read{first, (rows.end - 1) * s.stride + s.r};
+    x = with_border(s, x, read, scratch);
+    scratch += (read.end - read.begin) * row_stride;
+  } else {
+    x += first * row_stride;
+  }
+  const Window window = s.groups == 1 ? Window{.outer = s.r, .outer_stride = row_stride, .inner = 1, .inner_stride = 0, .length = s.s * s.c}
+                                      : Window{.outer = s.r, .outer_stride = row_stride, .inner = s.s, .inner_stride = s.c, .length = c};
+  const PixelRow row{.pixels = q, .x_step = s.stride * s.c, .y_step = s.k};
+  const std::int64_t packed = packed_size<Element>(k, window.size());
+  for (std::int64_t p = rows.begin; p < rows.end; ++p) {
+    const Element* from = x + (p - rows.begin) * s.stride * row_stride;
+    Element* to = y + p * q * out;
+    const Element* added = residual != nullptr ? residual + p * q * out : nullptr;
+    const bool tail = s.tail > 0;
+    for (std::int64_t g = 0; g < s.groups; ++g) {
+      product<Element>(window, row, k, from + g * c, conv.weights + g * packed, conv.bias != nullptr ? conv.bias + g * k : nullptr,
+                       tail || added == nullptr ? nullptr : added + g * k, tail ? conv.inner : conv.outer, (tail ? scratch : to) + g * k);
+    }
+    if (tail) run_tail<Element>(conv, q, scratch, added, to);
+  }
+}
+
+}  // namespace hinge::kernels::lanes

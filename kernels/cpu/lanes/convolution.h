@@ -1,0 +1,34 @@
+// What the two forms of a convolution share.
+#pragma once
+
+#include <vector>
+
+#include "kernels/cpu/lanes/product.h"
+#include "kernels/lanes.h"
+
+namespace hinge::kernels::lanes {
+
+// Tiles of Winograd's form that are computed together.
+struct Chunk {
+  std::int64_t rows = 1, columns = 1;
+  std::int64_t tiles() const { return rows * columns; }
+};
+Chunk chunk_for(const ConvSpec& spec);
+std::int64_t winograd_scratch(const ConvSpec& spec, Chunk chunk);  // in vectors
+// w : [K, 3, 3, C] -> its 36 transforms, each packed as filters are.
+std::vector<float> pack_winograd(const ConvSpec& spec, const float* w);
+
+void run_winograd(const Convolution::Parts& conv, const Vector* x, const Vector* residual, Vector* y, Vector* scratch);
+
+template <class Element>
+void run_direct(const Convolution::Parts& conv, const Element* x, const Element* residual, Element* y, Element* scratch, Rows rows);
+
+// t : [pixels, K] -> y : [pixels, tail]
+template <class Element>
+void run_tail(const Convolution::Parts& conv, std::int64_t pixels, const Element* t, const Element* residual, Element* y) {
+  const ConvSpec& s = conv.spec;
+  product<Element>({.length = s.k}, {.pixels = pixels, .x_step = s.k, .y_step = s.tail}, s.tail, t, conv.tail_weights, conv.tail_bias, residual,
+                   conv.outer, y);
+}
+
+}  // namespace hinge::kernels::lanes

@@ -1,0 +1,178 @@
+// Winograd's minimal filtering F(4x4, 3x3) on one block of images (Lavin & Gray, CVPR 2016).
+//
+//   Y = A^T [ sum_c (G g_c G^T) * (B^T d_c B) ] A      d : 6x6 pixels in, Y : 4x4 pixels out, * elementwise
+//
+// 36 multiplications where the formula has 144. The sum over channels is 36 small matrix products. Tiles are computed in
+// chunks whose transforms stay in the second-level cache. With a lane per image the transforms need no shuffles and
+// any number of channels is as good as another.
+#include <algorithm>
+
+#include "kernels/cpu/lanes/convolution.h"
+
+namespace hinge::kernels::lanes {
+namespace {
+
+constexpr int kTile = 6, kOut = 4, kPoints = kTile * kTile;
+constexpr std::int64_t kChunkBytes = 640 << 10;  // of the 1 MiB that a core has to itself
+
+// From one point's sums to the next's. Odd, or the 36 points of a tile would fall on the same sets of the first-level cache.
+std::int64_t point_step(std::int64_t tiles, std::int64_t channels) { return tiles * channels | 1; }
+
+std::int64_t tiles_along(std::int64_t extent) { return (extent + kOut - 1) / kOut; }
+
+// Interpolation points 0, +-kA, +-kB and infinity: these keep the matrices' entries small and rounding errors at a third of
+// what the usual +-1, +-2 give (Barabasz et al., "Error Analysis and Improving the Accuracy of Winograd Convolution", 2020).
+constexpr float kA = 0.625f, kB = 1.5f;  // exact, and so are all products below
+constexpr float kA2 = kA * kA, kB2 = kB * kB;
+
+// t = B^T d for six values.
+inline void transform_in(const Vector* d, std::int64_t step, Vector* t, std::int64_t t_step) {
+  const Vector d0 = d[0], d1 = d[step], d2 = d[2 * step], d3 = d[3 * step], d4 = d[4 * step], d5 = d[5 * step];
+  const Vector a = d4 - kB2 * d2, b = kA * d3 - kA * kB2 * d1, c = d4 - kA2 * d2, e = kB * d3 - kB * kA2 * d1;
+  t[0] = kA2 * kB2 * d0 - (kA2 + kB2) * d2 + d4;
+  t[t_step] = a + b;
+  t[2 * t_step] = a - b;
+  t[3 * t_step] = c + e;
+  t[4 * t_step] = c - e;
+  t[5 * t_step] = kA2 * kB2 * d1 - (kA2 + kB2) * d3 + d5;
+}
+
+// y = A^T m for six values.
+inline void transform_out(const Vector* m, std::int64_t step, Vector* y) {
+  const Vector a = m[step] + m[2 * step], b = m[step] - m[2 * step], c = m[3 * step] + m[4 * step], e = m[3 * step] - m[4 * step];
+  y[0] = m[0] + a + c;
+  y[1] = kA * b + kB * e;
+  y[2] = kA2 * a + kB2 * c;
+  y[3] = kA * kA2 * b + kB * kB2 * e + m[5 * step];
+}
+
+// G g for three values: the filter's polynomial at each point, over the product of the point's distances to the others.
+void transform_filter(const double* g, int step, double* u, int u_step) {
+  const double g0 = g[0], g1 = g[step], g2 = g[2 * step], a = kA, b = kB;
+  const auto at = [&](double point, double distances) { return (g0 + g1 * point + g2 * point * point) / distances; };
+  const double of_a = 2 * a * a * (a * a - b * b), of_b = 2 * b * b * (b * b - a * a);
+  u[0] = at(0.0, a * a * b * b);
+  u[u_step] = at(a, of_a), u[2 * u_step] = at(-a, of_a);
+  u[3 * u_step] = at(b, of_b), u[4 * u_step] = at(-b, of_b);
+  u[5 * u_step] = g2;
+}
+
+// The picture's 6x6 pixels whose output begins at (p, q); v[point] gets the transforms of all channels.
+void tile_in(const ConvSpec& s, const Vector* x, const Vector* zeros, std::int64_t p, std::int64_t q, Vector* v, std::int64_t step) {
+  const Vector* pixels[kPoints];
+  for (int i = 0; i < kTile; ++i) {
+    for (int j = 0; j < kTile; ++j) {
+      const std::int64_t h = p - s.padding + i, w = q - s.padding + j;
+      pixels[i * kTile + j] = h >= 0 && h < s.h && w >= 0 && w < s.w ? x + (h * s.w + w) * s.c : zeros;
+    }
+  }
+  for (std::int64_t c = 0; c < s.c; ++c) {
+    Vector d[kPoints], t[kPoints];
+    for (int i = 0; i < kPoints; ++i) d[i] = pixels[i][c];
+    for (int j = 0; j < kTile; ++j) transform_in(d + j, kTile, t + j, kTile);
+    for (int i = 0; i < kTile; ++i) transform_in(t + i * kTile, 1, v + i * kTile * step + c, step);
+  }
+}
+
+struct TileOut {
+  std::int64_t rows, columns;  // of the tile's 4x4 pixels, those inside the picture
+  std::int64_t k, row_step, pixel_step;
+};
+
+// m[point] holds the K sums of one tile. residual (or null) and y have the same steps.
+void tile_out(const TileOut& tile, const Vector* m, std::int64_t step, const float* b, const Vector* residual, Clamp clamp, Vector* y) {
+  for (std::int64_t k = 0; k < tile.k; ++k) {
+    Vector t[kTile][kOut], out[kOut];
+    for (int j = 0; j < kTile; ++j) transform_out(m + j * step + k, kTile * step, t[j]);
+    const Vector bias = broadcast(b != nullptr ? b[k] : 0.0f);
+    for (std::int64_t i = 0; i < tile.rows; ++i) {
+      transform_out(&t[0][i], kOut, out);
+      for (std::int64_t j = 0; j < tile.columns; ++j) {
+        const std::int64_t at = i * tile.row_step + j * tile.pixel_step + k;
+        Vector value = out[j] + bias;
+        if (residual != nullptr) value += residual[at];
+        y[at] = clamped(value, clamp);
+      }
+    }
+  }
+}
+
+}  // namespace
+
+Chunk chunk_for(const ConvSpec& s) {
+  const std::int64_t tile_rows = tiles_along(s.p()), tile_columns = tiles_along(s.q());
+  const std::int64_t bytes = kPoints * (s.c + s.k) * static_cast<std::int64_t>(sizeof(Vector));
+  const std::int64_t fit = std::max<std::int64_t>(2, kChunkBytes / bytes);
+  if (fit < tile_columns) {  // cuts a row into pieces of nearly equal size
+    const std::int64_t pieces = (tile_columns + fit - 1) / fit;
+    return {1, (tile_columns + pieces - 1) / pieces};
+  }
+  return {std::min(tile_rows, fit / tile_columns), tile_columns};
+}
+
+std::int64_t winograd_scratch(const ConvSpec& s, Chunk chunk) {
+  const std::int64_t inner = s.tail > 0 ? chunk.tiles() * kOut * kOut * s.k : 0;
+  return s.c + kPoints * (point_step(chunk.tiles(), s.c) + point_step(chunk.tiles(), s.k)) + inner;
+}
+
+std::vector<float> pack_winograd(const ConvSpec& s, const float* w) {
+  const std::int64_t filters = s.k * s.c;
+  std::vector<float> transformed(static_cast<std::size_t>(kPoints * filters)), packed(transformed.size());
+  for (std::int64_t k = 0; k < s.k; ++k) {
+    for (std::int64_t c = 0; c < s.c; ++c) {
+      double g[9], t[18], u[kPoints];
+      for (int i = 0; i < 9; ++i) g[i] = static_cast<double>(w[(k * 9 + i) * s.c + c]);
+      for (int j = 0; j < 3; ++j) transform_filter(g + j, 3, t + j, 3);
+      for (int i = 0; i < kTile; ++i) transform_filter(t + i * 3, 1, u + i * kTile, 1);
+      for (int i = 0; i < kPoints; ++i) transformed[static_cast<std::size_t>(i * filters + k * s.c + c)] = static_cast<float>(u[i]);
+    }
+  }
+  for (int i = 0; i < kPoints; ++i) pack_filters<Vector>(s.k, s.c, transformed.data() + i * filters, packed.data() + i * filters);
+  return packed;
+}
+
+void run_winograd(const Convolution::Parts& conv, const Vector* x, const Vector* residual, Vector* y, Vector* scratch) {
+  const ConvSpec& s = conv.spec;
+  const Chunk most = chunk_for(s);
+  const std::int64_t p = s.p(), q = s.q(), out = s.channels_out();
+  Vector* zeros = scratch;
+  Vector* v = zeros + s.c;
+  Vector* m = v + kPoints * point_step(most.tiles(), s.c);
+  Vector* inner = m + kPoints * point_step(most.tiles(), s.k);
+  std::fill_n(zeros, s.c, Vector{});
+  for (std::int64_t row = 0; row < tiles_along(p); row += most.rows) {
+    for (std::int64_t column = 0; column < tiles_along(q); column += most.columns) {
+      const Chunk chunk{std::min(most.rows, tiles_along(p) - row), std::min(most.columns, tiles_along(q) - column)};
+      const std::int64_t tiles = chunk.tiles(), v_step = point_step(tiles, s.c), m_step = point_step(tiles, s.k);
+      for (std::int64_t t = 0; t < tiles; ++t) {
+        tile_in(s, x, zeros, (row + t / chunk.columns) * kOut, (column + t % chunk.columns) * kOut, v + t * s.c, v_step);
+      }
+      for (std::int64_t point = 0; point < kPoints; ++point) {
+        product<Vector>({.length = s.c}, {.pixels = tiles, .x_step = s.c, .y_step = s.k}, s.k, v + point * v_step, conv.weights + point * s.k * s.c,
+                nullptr, nullptr, {}, m + point * m_step);
+      }
+      // Behind the sums: into the picture, or with a tail into rows of pixels beside each other and from there.
+      const std::int64_t width = std::min(chunk.columns * kOut, q - column * kOut);
+      for (std::int64_t t = 0; t < tiles; ++t) {
+        const std::int64_t h = (row + t / chunk.columns) * kOut, left = t % chunk.columns * kOut, w = column * kOut + left;
+        TileOut tile{.rows = std::min<std::int64_t>(kOut, p - h), .columns = std::min<std::int64_t>(kOut, q - w), .k = s.k, .row_step = 0, .pixel_step = s.k};
+        if (s.tail > 0) {
+          tile.row_step = width * s.k;
+          tile_out(tile, m + t * s.k, m_step, conv.bias, nullptr, conv.inner, inner + ((t / chunk.columns * kOut) * width + left) * s.k);
+        } else {
+          tile.row_step = q * s.k;
+          const std::int64_t at = (h * q + w) * s.k;
+          tile_out(tile, m + t * s.k, m_step, conv.bias, residual != nullptr ? residual + at : nullptr, conv.outer, y + at);
+        }
+      }
+      if (s.tail == 0) continue;
+      const std::int64_t height = std::min(chunk.rows * kOut, p - row * kOut);
+      for (std::int64_t h = 0; h < height; ++h) {
+        const std::int64_t at = ((row * kOut + h) * q + column * kOut) * out;
+        run_tail<Vector>(conv, width, inner + h * width * s.k, residual != nullptr ? residual + at : nullptr, y + at);
+      }
+    }
+  }
+}
+
+}  // namespace hinge::kernels::lanes
