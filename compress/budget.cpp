@@ -45,7 +45,7 @@ Size size_of(const Graph& graph) {
   return {cost, kFloatBytes * (cost.parameters + statistics_of(graph))};
 }
 
-Budget::Budget(const Structure& structure) : dense_(size_of(structure.dense)) {
+Budget::Budget(const Structure& structure, std::shared_ptr<const LayerClock> clock) : dense_(size_of(structure.dense)), clock_(std::move(clock)) {
   const Graph& graph = structure.attached;
   const std::vector<FeatureShape> shapes = infer_shapes(graph);
   for (const FeatureShape& shape : shapes) full_channels_.push_back(shape.c);
@@ -63,6 +63,8 @@ Budget::Budget(const Structure& structure) : dense_(size_of(structure.dense)) {
       if (spatial_of.contains(node.name)) continue;
       layer.window = conv->kernel_h * conv->kernel_w;
       layer.bias = conv->bias;
+      const FeatureShape& in = shapes[static_cast<std::size_t>(layer.input)];
+      layer.spec = {.h = in.h, .w = in.w, .c = in.c, .k = conv->out, .r = conv->kernel_h, .s = conv->kernel_w, .stride = conv->stride, .padding = conv->padding, .groups = conv->groups};
       if (conv->groups > 1) layer.per_group = conv->in / conv->groups;
       if (const auto pair = pointwise_of.find(node.name); pair != pointwise_of.end()) {
         layer.kind = Layer::Kind::kPair;
@@ -71,11 +73,14 @@ Budget::Budget(const Structure& structure) : dense_(size_of(structure.dense)) {
         const auto& window = std::get<ConvAttributes>(spatial.attributes);
         layer.window = window.kernel_h * window.kernel_w;
         layer.input = spatial.inputs[0];
+        const FeatureShape& from = shapes[static_cast<std::size_t>(layer.input)];
+        layer.spec = {.h = from.h, .w = from.w, .c = from.c, .k = window.out, .r = window.kernel_h, .s = window.kernel_w, .stride = window.stride, .padding = window.padding, .groups = 1, .tail = shape.c};
         pair_layers_[pair->second] = layers_.size();
       }
     } else if (const auto* linear = std::get_if<LinearAttributes>(&node.attributes)) {
       layer.kind = Layer::Kind::kLinear;
       layer.bias = linear->bias;
+      layer.spec = {.h = 1, .w = 1, .c = linear->in, .k = linear->out};
     } else if (std::holds_alternative<BatchNormAttributes>(node.attributes)) {
       layer.kind = Layer::Kind::kNorm;
     } else if (const auto* relu = std::get_if<ReluAttributes>(&node.attributes)) {
@@ -95,6 +100,11 @@ Budget::Budget(const Structure& structure) : dense_(size_of(structure.dense)) {
     }
     shares_.push_back(std::move(shares));
   }
+  if (clock_ != nullptr) {
+    prepare_clock();
+    std::vector<std::int64_t> all = set_sizes_;
+    dense_.seconds = size(all).seconds;  // a pair of full rank never pays: it counts as the layer it was
+  }
 }
 
 std::vector<std::int64_t> Budget::channels(std::span<const std::int64_t> kept) const {
@@ -108,7 +118,51 @@ std::vector<std::int64_t> Budget::channels(std::span<const std::int64_t> kept) c
   return result;
 }
 
-bool Budget::pays(const Layer& pair, const std::vector<std::int64_t>& channels) {
+void Budget::prepare_clock() const {
+  std::vector<bool> varies(full_channels_.size(), false);
+  for (const auto& shares : shares_) {
+    for (const Share& share : shares) varies[static_cast<std::size_t>(share.node)] = true;
+  }
+  const auto of = [&](int node) { return varies[static_cast<std::size_t>(node)]; };
+  for (const Layer& layer : layers_) {
+    if (layer.kind == Layer::Kind::kNorm || layer.kind == Layer::Kind::kRelu) continue;
+    LayerClock::Spec whole = layer.spec;  // as one convolution
+    if (layer.kind == Layer::Kind::kPair) {
+      clock_->prepare(layer.spec, of(layer.input), of(layer.rank_node), of(layer.node));
+      whole.k = whole.tail, whole.tail = 0;
+    }
+    clock_->prepare(whole, of(layer.input), of(layer.node), false);
+  }
+}
+
+double Budget::seconds_as(const Layer& layer, bool as_pair, const std::vector<std::int64_t>& channels) const {
+  const auto of = [&](int node) { return channels[static_cast<std::size_t>(node)]; };
+  LayerClock::Spec full = layer.spec, kept = layer.spec;
+  kept.c = of(layer.input);
+  if (layer.kind != Layer::Kind::kPair) {
+    kept.k = of(layer.node);
+  } else if (as_pair) {
+    kept.k = of(layer.rank_node), kept.tail = of(layer.node);
+  } else {
+    full.k = full.tail, full.tail = 0;
+    kept.k = of(layer.node), kept.tail = 0;
+  }
+  return clock_->convolution(full, kept);
+}
+
+double Budget::seconds_of_layer(const Layer& layer, const std::vector<std::int64_t>& channels) const {
+  switch (layer.kind) {
+    case Layer::Kind::kPair: return seconds_as(layer, pays(layer, channels), channels);
+    case Layer::Kind::kConv:
+    case Layer::Kind::kLinear: return seconds_as(layer, false, channels);
+    case Layer::Kind::kNorm: return clock_->elements(static_cast<double>(channels[static_cast<std::size_t>(layer.node)] * layer.pixels));
+    case Layer::Kind::kRelu: break;
+  }
+  return 0.0;
+}
+
+bool Budget::pays(const Layer& pair, const std::vector<std::int64_t>& channels) const {
+  if (clock_ != nullptr) return seconds_as(pair, true, channels) < seconds_as(pair, false, channels);
   const auto of = [&](int node) { return channels[static_cast<std::size_t>(node)]; };
   const std::int64_t filter = of(pair.input) * pair.window;
   return of(pair.rank_node) * (filter + of(pair.node)) < filter * of(pair.node);
@@ -142,6 +196,7 @@ Size Budget::size(std::span<const std::int64_t> kept) const {
     const Size part = size_of_layer(layer, channels);
     total.cost += part.cost;
     total.bytes += part.bytes;
+    if (clock_ != nullptr) total.seconds += seconds_of_layer(layer, channels);
   }
   return total;
 }
@@ -167,7 +222,7 @@ double parameter_ratio(const Size& size, const Size& dense) {
 
 bool Target::met_by(const Size& size, const Size& dense) const {
   return (!flops || flops_ratio(size, dense) <= *flops) && (!parameters || parameter_ratio(size, dense) <= *parameters) &&
-         (!bytes || size.bytes <= *bytes);
+         (!bytes || size.bytes <= *bytes) && (!latency || size.seconds <= *latency * dense.seconds) && (!seconds || size.seconds <= *seconds);
 }
 
 double Target::progress(const Size& size, const Size& dense) const {
@@ -178,6 +233,8 @@ double Target::progress(const Size& size, const Size& dense) const {
   if (flops) consider(flops_ratio(size, dense), *flops);
   if (parameters) consider(parameter_ratio(size, dense), *parameters);
   if (bytes) consider(static_cast<double>(size.bytes) / static_cast<double>(dense.bytes), static_cast<double>(*bytes) / static_cast<double>(dense.bytes));
+  if (latency) consider(size.seconds / dense.seconds, *latency);
+  if (seconds) consider(size.seconds / dense.seconds, *seconds / dense.seconds);
   return least;
 }
 
@@ -187,6 +244,8 @@ Target Target::at(double progress, const Size& dense) const {
   if (flops) result.flops = 1.0 - p * (1.0 - *flops);
   if (parameters) result.parameters = 1.0 - p * (1.0 - *parameters);
   if (bytes) result.bytes = dense.bytes - static_cast<std::int64_t>(std::llround(p * static_cast<double>(dense.bytes - *bytes)));
+  if (latency) result.latency = 1.0 - p * (1.0 - *latency);
+  if (seconds) result.seconds = dense.seconds - p * (dense.seconds - *seconds);
   return result;
 }
 
@@ -196,6 +255,8 @@ std::string Target::to_string() const {
   if (flops) append(fmt::format("flops={}", *flops));
   if (parameters) append(fmt::format("params={}", *parameters));
   if (bytes) append(fmt::format("bytes={}", *bytes));
+  if (latency) append(fmt::format("latency={}", *latency));
+  if (seconds) append(fmt::format("latency={}ms", 1e3 * *seconds));
   return text;
 }
 

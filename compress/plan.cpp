@@ -17,7 +17,9 @@ using Json = nlohmann::json;
 constexpr const char* kFormat = "hinge-plan-2";
 
 Json size_to_json(const Size& size) {
-  return {{"parameters", size.cost.parameters}, {"macs", size.cost.macs}, {"operations", size.cost.operations}, {"bytes", size.bytes}};
+  Json json = {{"parameters", size.cost.parameters}, {"macs", size.cost.macs}, {"operations", size.cost.operations}, {"bytes", size.bytes}};
+  if (size.seconds > 0.0) json["seconds"] = size.seconds;
+  return json;
 }
 
 const Json& member(const Json& object, const char* key) {
@@ -51,7 +53,7 @@ const Json& list(const Json& object, const char* key) {
 }
 
 Size size_from_json(const Json& json) {
-  return {{whole(json, "parameters"), whole(json, "macs"), whole(json, "operations")}, whole(json, "bytes")};
+  return {{whole(json, "parameters"), whole(json, "macs"), whole(json, "operations")}, whole(json, "bytes"), json.contains("seconds") ? number(json, "seconds") : 0.0};
 }
 
 std::vector<int> groups_from_json(const Json& object, const char* key, const SetEdit& edit) {
@@ -94,6 +96,8 @@ Target target_from_json(const Json& json) {
   if (json.contains("flops")) target.flops = number(json, "flops");
   if (json.contains("parameters")) target.parameters = number(json, "parameters");
   if (json.contains("bytes")) target.bytes = whole(json, "bytes");
+  if (json.contains("latency")) target.latency = number(json, "latency");
+  if (json.contains("seconds")) target.seconds = number(json, "seconds");
   return target;
 }
 
@@ -102,6 +106,8 @@ Json target_to_json(const Target& target) {
   if (target.flops) json["flops"] = *target.flops;
   if (target.parameters) json["parameters"] = *target.parameters;
   if (target.bytes) json["bytes"] = *target.bytes;
+  if (target.latency) json["latency"] = *target.latency;
+  if (target.seconds) json["seconds"] = *target.seconds;
   return json;
 }
 

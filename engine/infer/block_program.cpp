@@ -1,8 +1,9 @@
 #include "engine/infer/block_program.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
+
+#include "engine/infer/layer_times.h"
 
 namespace hinge {
 namespace {
@@ -14,13 +15,6 @@ lanes::Clamp clamp_of(const FusedRelu& relu) {
   if (relu.on) clamp.low = 0.0f;
   if (relu.on && relu.ceiling > 0.0f) clamp.high = relu.ceiling;
   return clamp;
-}
-
-// A linear layer is a convolution of one pixel.
-lanes::ConvSpec spec_of(const GraphNode& node, const FeatureShape& in) {
-  if (const auto* linear = std::get_if<LinearAttributes>(&node.attributes)) return {.h = 1, .w = 1, .c = linear->in, .k = linear->out};
-  const auto& a = std::get<ConvAttributes>(node.attributes);
-  return {.h = in.h, .w = in.w, .c = a.in, .k = a.out, .r = a.kernel_h, .s = a.kernel_w, .stride = a.stride, .padding = a.padding, .groups = a.groups};
 }
 
 // [K, C*H*W] in PyTorch's order C, H, W -> H, W, C, in which pictures lie here.
@@ -37,25 +31,17 @@ Tensor reorder_features(const Tensor& w, const FeatureShape& in) {
   return result;
 }
 
-// Seconds of the fastest of three runs behind a first one.
-double seconds_of(const lanes::Convolution& convolution, int images) {
-  const lanes::ConvSpec& s = convolution.spec();
-  const Tensor x = Tensor::full({s.h * s.w * s.c * images}, 0.5f);
-  Tensor y = Tensor::empty({s.p() * s.q() * s.channels_out() * images}), scratch = Tensor::empty({convolution.scratch_size() + 1});
-  double best = 1e300;
-  for (int round = 0; round < 4; ++round) {
-    const auto start = std::chrono::steady_clock::now();
-    convolution.run(x.data(), nullptr, y.mutable_data(), scratch.mutable_data(), {0, s.p()});
-    const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
-    if (round > 0) best = std::min(best, elapsed.count());
-  }
-  return best;
-}
-
 constexpr std::int64_t kAlignment = 16;  // floats: 64 bytes
 std::int64_t aligned(std::int64_t floats) { return (floats + kAlignment - 1) / kAlignment * kAlignment; }
 
 }  // namespace
+
+// A linear layer is a convolution of one pixel.
+kernels::lanes::ConvSpec conv_spec_of(const GraphNode& node, const FeatureShape& in) {
+  if (const auto* linear = std::get_if<LinearAttributes>(&node.attributes)) return {.h = 1, .w = 1, .c = linear->in, .k = linear->out};
+  const auto& a = std::get<ConvAttributes>(node.attributes);
+  return {.h = in.h, .w = in.w, .c = a.in, .k = a.out, .r = a.kernel_h, .s = a.kernel_w, .stride = a.stride, .padding = a.padding, .groups = a.groups};
+}
 
 BlockProgram::BlockProgram(const Network& network, lanes::Lanes lanes, LaneForms& forms) : lanes_(lanes) {
   const Graph& graph = network.graph();
@@ -120,7 +106,7 @@ std::vector<BlockProgram::Place> BlockProgram::place_values(const Graph& graph, 
 
 void BlockProgram::prepare_convolution(Step& step, const Network& network, const FusedStep& fused, LaneForms& forms) {
   const FeatureShape& in = step.inputs[0].shape;
-  lanes::ConvSpec spec = spec_of(step.node, in);
+  lanes::ConvSpec spec = conv_spec_of(step.node, in);
   const auto value = [&](const GraphNode& node, const char* what) {
     return what[1] == 'w' || network.has_parameter(node.weights_name() + what) ? network.value(node.weights_name() + what) : Tensor();
   };
@@ -145,7 +131,7 @@ void BlockProgram::prepare_convolution(Step& step, const Network& network, const
     step.convolution = make(known->second);
   } else {
     auto direct = make(lanes::ConvForm::kDirect), winograd = make(lanes::ConvForm::kWinograd);
-    const bool faster = seconds_of(*winograd, images_per_block()) < seconds_of(*direct, images_per_block());
+    const bool faster = measure_seconds(*winograd, images_per_block()) < measure_seconds(*direct, images_per_block());
     step.convolution = std::move(faster ? winograd : direct);
     forms[key] = step.convolution->form();
   }

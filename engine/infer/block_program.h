@@ -18,6 +18,9 @@ namespace hinge {
 // Which form of a convolution runs, by ConvSpec::to_string().
 using LaneForms = std::map<std::string, kernels::lanes::ConvForm>;
 
+// The convolution that `node`, a convolution or a linear layer that reads pictures of shape `in`, is to a block.
+kernels::lanes::ConvSpec conv_spec_of(const GraphNode& node, const FeatureShape& in);
+
 class BlockProgram {
  public:
   // `network` as fold_batch_norm leaves it, on the CPU. Convolutions whose form isn't in `forms` are measured and put there.

@@ -5,9 +5,9 @@
 
 #include <algorithm>
 #include <chrono>
-#include <fstream>
 
 #include "engine/core/accelerator.h"
+#include "engine/core/processor.h"
 #include "kernels/gemm.h"
 #include "kernels/registry.h"
 
@@ -29,14 +29,6 @@ std::vector<double> samples_of(double seconds, const Work& work) {
   }
   std::ranges::sort(samples);
   return samples;
-}
-
-std::string processor() {
-  std::ifstream cpuinfo("/proc/cpuinfo");
-  for (std::string line; std::getline(cpuinfo, line);) {
-    if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
-  }
-  return "CPU";
 }
 
 // Each thread copies its own share, with loads and stores of a vector's width: what a kernel here can do.
@@ -152,7 +144,7 @@ class Round {
 
 Machine measure_machine(Device device) {
   if (device.is_cpu()) {
-    return {fmt::format("{}, {} threads", processor(), omp_get_max_threads()), copy_rate_of_cpu(), fma_rate_of_cpu()};
+    return {fmt::format("{}, {} threads", processor_name(), omp_get_max_threads()), copy_rate_of_cpu(), fma_rate_of_cpu()};
   }
   const Stream stream = stream_of(device);
   return {accelerator()->name(device.index), copy_rate_of_gpu(stream), product_rate_of_gpu(stream)};

@@ -17,6 +17,7 @@ Action declare_export(CLI::App& app);
 Action declare_report(CLI::App& app);
 Action declare_completion(CLI::App& app);
 Action declare_explain(CLI::App& app);
+Action declare_time(CLI::App& app);
 Action declare_prox(CLI::App& app);
 
 // The whole program. Exit codes: 0 done, 1 failure, 2 usage, 130 interrupted (everything saved).

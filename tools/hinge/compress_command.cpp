@@ -1,4 +1,5 @@
 // hinge compress: search, exact threshold, surgery with proof, fine-tuning, result.
+#include "engine/io/json.h"
 #include "tools/hinge/commands.h"
 #include "tools/hinge/compression.h"
 #include "tools/hinge/recipe.h"
@@ -24,7 +25,11 @@ void compress_network(const std::shared_ptr<CompressOptions>& shared, CLI::App& 
   LoadedModel model = load_model(options.weights);
   if (!data) data = load_data(options.data, model.normalization);
   check_fit(model, data->dataset);
+  // A resumed run steers by the times that it began with.
+  const std::filesystem::path times = run.file("layer_times.json");
+  if (std::filesystem::exists(times)) options.layer_times = times.string();
   CompressionTask task = make_task(options, model.network.graph());
+  if (const auto* clock = dynamic_cast<const compress::MeasuredClock*>(task.clock.get())) io::write_json(times, clock->table());
   Compression(options, std::move(task), run, std::move(model), std::move(*data)).run();
 }
 

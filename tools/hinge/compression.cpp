@@ -1,5 +1,7 @@
 #include "tools/hinge/compression.h"
 
+#include <cstdlib>
+
 #include "compress/controls.h"
 #include "engine/core/names.h"
 #include "engine/io/json.h"
@@ -14,8 +16,39 @@ constexpr const char* kPlanFile = "plan.json";
 constexpr const char* kSurgeryFile = "surgery.safetensors";
 constexpr const char* kModelFile = "model.safetensors";
 constexpr std::int64_t kProofImages = 1000;
+constexpr int kTimedBatch = 128;
 
 const std::vector<std::string> kMethods = {"hinge", "random", "svd", "l1-norm", "fpgm", "scratch"};
+
+constexpr int kSettlingRounds = 6;
+constexpr double kLatencySlack = 0.04;  // a measured time this far below its target is close enough
+
+// Where layers' times are kept, or "" where there is no home for them.
+std::filesystem::path times_file(const CompressOptions& options) {
+  if (!options.layer_times.empty()) return options.layer_times;
+  if (const char* cache = std::getenv("XDG_CACHE_HOME"); cache != nullptr && *cache != '\0') return std::filesystem::path(cache) / "hinge" / "layer-times.json";
+  if (const char* home = std::getenv("HOME"); home != nullptr && *home != '\0') return std::filesystem::path(home) / ".cache" / "hinge" / "layer-times.json";
+  return {};
+}
+
+std::shared_ptr<const compress::MeasuredClock> clock_for(const CompressOptions& options, const Graph& dense) {
+  if (!options.run.device.device.starts_with("cpu") && !choose_device(options.run.device.device).device.is_cpu()) {
+    fail_usage("--target latency: times are measured on the CPU; run it with --device cpu");
+  }
+  set_threads(options.run.threads);
+  const std::filesystem::path file = times_file(options);
+  const nlohmann::json known = !file.empty() && std::filesystem::exists(file) ? io::read_json(file) : nlohmann::json();
+  return std::make_shared<compress::MeasuredClock>(Network(dense), compress::LatencyOptions{.batch = options.latency_batch}, known);
+}
+
+void save_times(const CompressOptions& options, const compress::MeasuredClock& clock) {
+  const std::filesystem::path file = times_file(options);
+  if (file.empty()) return;
+  std::error_code ignored;
+  if (file.has_parent_path()) std::filesystem::create_directories(file.parent_path(), ignored);
+  if (options.layer_times.empty() && !std::filesystem::is_directory(file.parent_path())) return;  // a cache is no reason to stop
+  io::write_json(file, clock.table());
+}
 
 std::string share(std::int64_t before, std::int64_t after) {
   return fmt::format("{:.1f} %", 100.0 * static_cast<double>(after) / static_cast<double>(before));
@@ -28,9 +61,12 @@ void CompressOptions::declare(CLI::App& app, Flags& flags) {
   data.declare(flags, true);
   flags.group("Target");
   flags.option("--target", target,
-               "What to keep at most: flops=0.5, params=0.6, bytes=2MB or several of them; flops=0.8,0.5,0.35 makes three networks from one search")
+               "What to keep at most: flops=0.5, params=0.6, bytes=2MB, latency=0.5 or latency=3.1ms (measured here), or several of them; "
+               "flops=0.8,0.5,0.35 makes three networks from one search")
       ->delimiter(',');
   flags.option("--count", count, "What FLOPs are: macs, or reference (as the paper's program counts)");
+  flags.option("--latency-batch", latency_batch, "Images in the call whose time a latency target is about")->check(CLI::Range(1, 65536));
+  flags.option("--layer-times", layer_times, "File that keeps what layers were measured to take (default: hinge/layer-times.json in the user's cache)");
   flags.option("--exclude", exclude, "Layers to leave alone (pattern, e.g. 'layer3.*')")->delimiter(',');
   flags.option("--recipe", recipe, "Settings of one row of the paper's tables, by name or file; other flags override them");
   flags.option("--method", method,
@@ -64,7 +100,7 @@ CompressionTask make_task(const CompressOptions& options, const Graph& dense) {
   compress::sparsity_method_of(options.search.optimizer);
   schedule_kind_of(options.finetune.schedule);
   const compress::Initialisation init = compress::initialisation_of(options.search.init);
-  CompressionTask task{.targets = parse_targets(options.target, count_of(options.count)), .structure = {}};
+  CompressionTask task{.targets = parse_targets(options.target, count_of(options.count)), .structure = {}, .clock = {}};
 
   const compress::GroupOptions groups = options.groups();
   for (const std::string& pattern : options.exclude) {
@@ -86,7 +122,11 @@ CompressionTask make_task(const CompressOptions& options, const Graph& dense) {
   }
   const auto controls = compress::control_names();
   if (std::ranges::find(controls, options.method) != controls.end()) check_control(compress::control_of(options.method), task.structure);
-  const compress::Budget budget(task.structure);
+  std::shared_ptr<const compress::MeasuredClock> clock;
+  if (std::ranges::any_of(task.targets, &compress::Target::wants_time)) clock = clock_for(options, dense);
+  task.clock = clock;
+  const compress::Budget budget(task.structure, clock);  // measures what it may be asked
+  if (clock != nullptr) save_times(options, *clock);
   for (const compress::Target& target : task.targets) check_reachable(target, budget, options.search.selection(task.structure));
   return task;
 }
@@ -177,7 +217,7 @@ void Compression::operate(const std::optional<io::Checkpoint>& checkpoint) {
   if (options_.method == "scratch") initialise(original_, options_.run.seed);
   compress::Attached attached = compress::attach(original_, task_.structure.choice.attach, compress::initialisation_of(search.init),
                                                  search.noise(options_.run.seed));
-  const compress::Budget budget(task_.structure);
+  const compress::Budget budget(task_.structure, task_.clock);
   say("{} sets of groups, {} matrices attached, mode {}; the target is {} of {} MACs and {} parameters", task_.structure.sets.size(),
       task_.structure.pairs.size(), compress::name_of(options_.groups().mode), task_.targets.back().to_string(), budget.dense().cost.macs,
       budget.dense().cost.parameters);
@@ -194,11 +234,42 @@ void Compression::operate(const std::optional<io::Checkpoint>& checkpoint) {
   std::vector<Arrival> arrivals = options_.method == "hinge" ? this->search(attached.network, budget, checkpoint) : arrivals_of_control(attached.network);
   for (std::size_t i = 0; i < results_.size(); ++i) {
     attached.network.set_values(arrivals[i].values);
-    const auto plan = compress::make_plan(task_.structure, budget, attached.network, arrivals[i].scores, task_.targets[i],
-                                          {.minimum_share = search.minimum_share, .same_ratio = search.same_ratio});
+    const auto plan = settle(attached.network, budget, arrivals[i].scores, task_.targets[i]);
     cut(results_[i], plan, attached.network, budget, arrivals[i].scores);
     if (i + 1 < results_.size()) arrivals[i + 1].scores = compress::scores_after(plan, std::move(arrivals[i + 1].scores));
   }
+}
+
+// The plan for a target. A predicted time is held against the clock on the real networks, and the plan is made again for a
+// prediction that is off by as much, until the measured time is right.
+compress::CompressionPlan Compression::settle(const Network& attached, const compress::Budget& budget, const compress::Scores& scores,
+                                              const compress::Target& target) {
+  const compress::PlanOptions options{.minimum_share = options_.search.minimum_share, .same_ratio = options_.search.same_ratio};
+  if (!target.wants_time()) return compress::make_plan(task_.structure, budget, attached, scores, target, options);
+  const FeatureShape& in = original_.graph().input;
+  const Tensor images = Tensor::full({options_.latency_batch, in.h, in.w, in.c}, 0.5f);
+  compress::Target aim = target;
+  std::optional<compress::CompressionPlan> best;
+  double best_ratio = 0.0;
+  for (int round = 0; round < kSettlingRounds; ++round) {
+    compress::CompressionPlan plan = compress::make_plan(task_.structure, budget, attached, scores, aim, options);
+    plan.target = target;
+    Network shrunken = compress::apply(plan, task_.structure, attached);
+    const std::vector<double> ms = milliseconds_per_image({&original_, &shrunken}, images);
+    const double call = 1e-3 * ms[1] * static_cast<double>(options_.latency_batch);
+    const double wanted = target.latency ? std::min(*target.latency, target.seconds ? *target.seconds / call * ms[1] / ms[0] : 1.0) : *target.seconds / call * ms[1] / ms[0];
+    const double ratio = ms[1] / ms[0];
+    say("latency: predicted {:.1f} %, measured {:.1f} % of the time of a call of {} ({:.4f} ms); the target is {:.1f} %",
+        100.0 * plan.predicted_after.seconds / plan.before.seconds, 100.0 * ratio, options_.latency_batch, 1e3 * call, 100.0 * wanted);
+    const bool met = ratio <= wanted, best_met = best && best_ratio <= wanted;
+    if (!best || (met && (!best_met || ratio > best_ratio)) || (!met && !best_met && ratio < best_ratio)) best = plan, best_ratio = ratio;
+    if (met && ratio >= (1.0 - kLatencySlack) * wanted) break;
+    const double correction = (1.0 - kLatencySlack / 2.0) * wanted / ratio;
+    if (aim.latency) aim.latency = std::min(1.0, *aim.latency * correction);
+    if (aim.seconds) aim.seconds = *aim.seconds * correction;
+    if (met && plan.predicted_after.cost.macs == plan.before.cost.macs) break;  // nothing is removed any more
+  }
+  return *best;
 }
 
 // Masks, cuts and proves.
@@ -296,7 +367,7 @@ nlohmann::json Compression::finish_one(Result& result, const Score& before) {
   const std::vector<int> test = all_indices(set().test);
   const Score after = evaluate(*result.network, set().test, set().normalization, test, "after");
   const Cost cost_before = cost_of(original_.graph()), cost_after = cost_of(result.network->graph());
-  data::Loader loader(set().test, set().normalization, test, loader_options(set().test, 128));
+  data::Loader loader(set().test, set().normalization, test, loader_options(set().test, result.target.wants_time() ? static_cast<int>(options_.latency_batch) : kTimedBatch));
   loader.start(0);
   const auto batch = loader.next();
   const std::vector<double> ms = milliseconds_per_image({&original_, &*result.network}, batch->images);
@@ -318,6 +389,7 @@ nlohmann::json Compression::finish_one(Result& result, const Score& before) {
           {"folder", result.folder.lexically_proximate(run_.path()).string()},
           {"before", side(before, cost_before, ms[0])},
           {"after", side(after, cost_after, ms[1])},
+          {"timed_batch", batch->images.dim(0)},
           {"flops_ratio", ratio(cost_after.macs, cost_before.macs)},
           {"operations_ratio", ratio(cost_after.operations, cost_before.operations)},
           {"parameters_ratio", ratio(cost_after.parameters, cost_before.parameters)},

@@ -10,6 +10,7 @@
 // and, in the run folder, report.html: all of it for people.
 #pragma once
 
+#include "compress/latency.h"
 #include "compress/surgery.h"
 #include "tools/hinge/search.h"
 #include "tools/hinge/session.h"
@@ -21,6 +22,8 @@ struct CompressOptions {
   DataOptions data;
   std::vector<std::string> target = {"flops=0.5"};
   std::string count = "macs";
+  std::int64_t latency_batch = 1;
+  std::string layer_times;  // file of the clock's table; "": the user's cache
   std::string method = "hinge";
   std::string plan;  // a plan.json to carry out instead of a search
   std::vector<std::string> exclude;
@@ -39,8 +42,9 @@ struct CompressOptions {
 struct CompressionTask {
   std::vector<compress::Target> targets;  // from the largest to the smallest
   compress::Structure structure;          // ranks as the initialisation gives them
+  std::shared_ptr<const compress::LayerClock> clock;  // where a target is a time
 };
-// Throws UsageError for everything that is wrong with the request.
+// Throws UsageError for everything that is wrong with the request. A target in time makes it measure layers.
 CompressionTask make_task(const CompressOptions& options, const Graph& dense);
 
 class Compression {
@@ -60,6 +64,7 @@ class Compression {
   };
 
   std::vector<Arrival> search(Network& attached, const compress::Budget& budget, const std::optional<io::Checkpoint>& checkpoint);
+  compress::CompressionPlan settle(const Network& attached, const compress::Budget& budget, const compress::Scores& scores, const compress::Target& target);
   std::vector<Arrival> arrivals_of_control(Network& attached);
   void operate(const std::optional<io::Checkpoint>& checkpoint);
   void cut(Result& result, const compress::CompressionPlan& plan, Network& attached, const compress::Budget& budget,

@@ -48,27 +48,39 @@ Score evaluate(Network& network, const data::ImageSet& set, const data::Normaliz
   return total;
 }
 
-std::vector<double> milliseconds_per_image(const std::vector<Network*>& networks, const Tensor& images, int rounds) {
-  const NoGradients guard;
-  std::vector<std::vector<double>> times(networks.size());
-  for (int round = -1; round < rounds; ++round) {  // round -1 warms up and chooses convolutions
-    for (std::size_t i = 0; i < networks.size(); ++i) {
-      const Stream stream = stream_of(networks[i]->device());
-      const Tensor batch = images.to(stream.device());
+std::vector<Spread> seconds_in_turns(std::vector<InferencePlan>& plans, const std::vector<Tensor>& images, int rounds) {
+  std::vector<std::vector<double>> times(plans.size());
+  std::vector<std::vector<Tensor>> outputs(plans.size());
+  for (int round = -1; round < rounds; ++round) {  // round -1 warms up
+    for (std::size_t i = 0; i < plans.size(); ++i) {
+      const Stream stream = stream_of(images[i].device());
+      if (round < 0) outputs[i] = plans[i].run(images[i]);
       stream.synchronize();
       const auto start = std::chrono::steady_clock::now();
-      networks[i]->forward(batch, {}, stream);
+      plans[i].run_into(images[i], outputs[i]);
       stream.synchronize();
-      const std::chrono::duration<double, std::milli> elapsed = std::chrono::steady_clock::now() - start;
-      if (round >= 0) times[i].push_back(elapsed.count() / static_cast<double>(images.dim(0)));
+      const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
+      if (round >= 0) times[i].push_back(elapsed.count());
     }
   }
-  std::vector<double> medians;
+  std::vector<Spread> result;
   for (auto& samples : times) {
     std::ranges::sort(samples);
-    medians.push_back(samples[samples.size() / 2]);
+    result.push_back({samples.front(), samples[samples.size() / 2]});
   }
-  return medians;
+  return result;
+}
+
+std::vector<double> milliseconds_per_image(const std::vector<Network*>& networks, const Tensor& images, int rounds) {
+  std::vector<InferencePlan> plans;
+  std::vector<Tensor> inputs;
+  for (const Network* network : networks) {
+    plans.emplace_back(*network, InferenceOptions{.batch = images.dim(0)});
+    inputs.push_back(images.to(network->device()));
+  }
+  std::vector<double> result;
+  for (const Spread& spread : seconds_in_turns(plans, inputs, rounds)) result.push_back(1e3 * spread.median / static_cast<double>(images.dim(0)));
+  return result;
 }
 
 nlohmann::json score_to_json(const Score& score) {

@@ -5,6 +5,7 @@
 
 #include "data/loader.h"
 #include "engine/graph/cost.h"
+#include "engine/infer/inference_plan.h"
 #include "engine/nn/network.h"
 #include "engine/ops/loss.h"
 
@@ -20,8 +21,13 @@ std::vector<int> all_indices(const data::ImageSet& set);
 // In order, not augmented, with as many threads as the set should have and room for a batch of each.
 data::LoaderOptions loader_options(const data::ImageSet& set, int batch);
 
-// Median milliseconds per image at `batch`, for each network; measured in turns so that a noisy machine is fair.
-std::vector<double> milliseconds_per_image(const std::vector<Network*>& networks, const Tensor& images, int rounds = 7);
+// Seconds of one call of each plan on its images, measured in turns so that a noisy machine is fair.
+struct Spread {
+  double least = 0.0, median = 0.0;
+};
+std::vector<Spread> seconds_in_turns(std::vector<InferencePlan>& plans, const std::vector<Tensor>& images, int rounds);
+// Median milliseconds per image of the networks' inference plans for so many images.
+std::vector<double> milliseconds_per_image(const std::vector<Network*>& networks, const Tensor& images, int rounds = 15);
 
 nlohmann::json score_to_json(const Score& score);
 nlohmann::json cost_to_json(const Cost& cost);

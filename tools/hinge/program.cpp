@@ -89,6 +89,7 @@ int run_program(int argc, const char* const* argv) {
   add("export", "Write a network as ONNX, or as safetensors with PyTorch's names.", &declare_export);
   add("report", "Show one run, or compare several, as one page for a browser.", &declare_report);
   add("explain", "Say why a compressed network's layers kept what they kept.", &declare_explain);
+  add("time", "Say how fast networks run on this machine, and each of their layers.", &declare_time);
   add("prox", "Apply a regulariser's proximal step to one matrix of a file.", &declare_prox);
   add("info", "Count a network's parameters and operations.", &declare_info);
   add("completion", "Write a script that lets a shell complete commands and options.", &declare_completion);

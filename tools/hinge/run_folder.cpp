@@ -5,8 +5,8 @@
 
 #include <chrono>
 #include <ctime>
-#include <fstream>
 
+#include "engine/core/processor.h"
 #include "engine/io/json.h"
 #include "hinge_version.h"
 #include "tools/hinge/console.h"
@@ -17,14 +17,6 @@ namespace {
 
 constexpr const char* kConfig = "config.json";
 constexpr const char* kChoices = "conv_choices.json";
-
-std::string processor_name() {
-  std::ifstream cpuinfo("/proc/cpuinfo");
-  for (std::string line; std::getline(cpuinfo, line);) {
-    if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
-  }
-  return "unknown";
-}
 
 }  // namespace
 

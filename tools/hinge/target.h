@@ -9,8 +9,8 @@
 namespace hinge::cli {
 
 // Targets from e.g. {"flops=0.8", "0.5", "params=0.6"}: parts with a name start a constraint, bare numbers after
-// "flops=" are further points of a path. Shares in (0, 1]; bytes as 2000000, 500kB, 2MB, 1.5MiB. Returned from the
-// largest to the smallest. Throws UsageError.
+// "flops=" are further points of a path. Shares in (0, 1]; bytes as 2000000, 500kB, 2MB, 1.5MiB; latency as a share or as
+// 3.1ms. Returned from the largest to the smallest. Throws UsageError.
 std::vector<compress::Target> parse_targets(const std::vector<std::string>& parts, Count count);
 
 // "macs" or "reference".

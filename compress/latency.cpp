@@ -1,0 +1,122 @@
+#include "compress/latency.h"
+
+#include <omp.h>
+
+#include <chrono>
+
+#include "engine/core/error.h"
+#include "engine/infer/block_program.h"
+
+namespace hinge::compress {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr int kRounds = 9;
+
+Tensor pictures(const Network& network, std::int64_t batch) {
+  const FeatureShape& in = network.graph().input;
+  return Tensor::full({batch, in.h, in.w, in.c}, 0.5f);
+}
+
+// Of the fastest call.
+double seconds_of(InferencePlan& plan, const Tensor& images) {
+  std::vector<Tensor> outputs = plan.run(images);
+  double best = 1e300;
+  for (int round = 0; round < kRounds; ++round) {
+    const auto start = Clock::now();
+    plan.run_into(images, outputs);
+    best = std::min(best, std::chrono::duration<double>(Clock::now() - start).count());
+  }
+  return best;
+}
+
+kernels::lanes::Lanes lanes_of(InferenceMethod method) {
+  return method == InferenceMethod::kImages ? kernels::lanes::Lanes::kImages : kernels::lanes::Lanes::kChannels;
+}
+
+// Of all BatchNorms, in or out of a convolution: what grows with the feature maps.
+double elements_of(const Graph& graph) {
+  const std::vector<FeatureShape> shapes = infer_shapes(graph);
+  double sum = 0.0;
+  for (int i = 0; i < graph.size(); ++i) {
+    if (graph.at(i).kind == OpKind::kBatchNorm) sum += static_cast<double>(shapes[static_cast<std::size_t>(i)].size());
+  }
+  return sum;
+}
+
+}  // namespace
+
+MeasuredClock::MeasuredClock(const Network& dense, const LatencyOptions& options, const nlohmann::json& known) : batch_(options.batch), known_(known) {
+  require(known.is_null() || (known.is_object() && known.contains("calls") && known.at("calls").is_object()), "layer times: expected an object with 'calls'");
+  if (known_.is_null()) known_ = {{"calls", nlohmann::json::object()}};
+  require(options.method != InferenceMethod::kLibrary, "latency: method library has no times of layers");
+  key_ = fmt::format("{} {} MACs, batch {}, {} threads", dense.graph().architecture, cost_of(dense.graph()).macs, batch_, omp_get_max_threads());
+  choose_method(dense, options.method);
+  times_.emplace(lanes_of(method_));
+  if (known_.contains(name_of(method_))) times_->add_json(known_.at(name_of(method_)));
+  calibrate(dense);
+}
+
+void MeasuredClock::choose_method(const Network& dense, InferenceMethod wanted) {
+  const auto call = known_.at("calls").find(key_);
+  if (wanted != InferenceMethod::kMeasured) {
+    method_ = wanted;
+  } else if (call != known_.at("calls").end()) {
+    method_ = inference_method_of(call->at("method").get<std::string>());
+  } else {
+    double best = 1e300;
+    const Tensor images = pictures(dense, batch_);
+    for (InferenceMethod method : {InferenceMethod::kImages, InferenceMethod::kChannels}) {
+      InferencePlan plan(dense, {.batch = batch_, .method = method});
+      const double seconds = seconds_of(plan, images);
+      if (seconds < best) best = seconds, method_ = method;
+    }
+  }
+}
+
+// What the whole network takes, shared out: to convolutions as their times on one block say, the rest to the elements of
+// feature maps.
+void MeasuredClock::calibrate(const Network& dense) {
+  double convolutions = 0.0, total = 0.0;
+  if (const auto call = known_.at("calls").find(key_); call != known_.at("calls").end() && call->at("method") == name_of(method_)) {
+    convolutions = call->at("convolutions").get<double>(), total = call->at("seconds").get<double>();
+  } else {
+    InferencePlan plan(dense, {.batch = batch_, .method = method_});
+    const Tensor images = pictures(dense, batch_);
+    total = seconds_of(plan, images);
+    double in_convolutions = 0.0, in_all = 0.0;
+    for (const StepTime& step : plan.profile(images, kRounds)) {
+      in_all += step.seconds;
+      if (!step.form.empty()) in_convolutions += step.seconds;
+    }
+    convolutions = total * in_convolutions / in_all;
+    known_["calls"][key_] = {{"method", name_of(method_)}, {"seconds", total}, {"convolutions", convolutions}};
+  }
+  const Graph& graph = dense.graph();
+  const std::vector<FeatureShape> shapes = infer_shapes(graph);
+  double blocks = 0.0;
+  for (const GraphNode& node : graph.nodes) {
+    if (node.kind != OpKind::kConv2d && node.kind != OpKind::kLinear) continue;
+    const LayerTimes::Spec spec = conv_spec_of(node, shapes[static_cast<std::size_t>(node.inputs[0])]);
+    blocks += times_->seconds(spec, spec);
+  }
+  require(blocks > 0.0, "latency: {} has no convolution", graph.architecture);
+  scale_ = convolutions / blocks;
+  const double elements = elements_of(graph);
+  seconds_per_element_ = elements > 0.0 ? (total - convolutions) / elements : 0.0;
+}
+
+double MeasuredClock::convolution(const Spec& full, const Spec& kept) const { return scale_ * times_->seconds(full, kept); }
+
+void MeasuredClock::prepare(const Spec& full, bool c_varies, bool k_varies, bool tail_varies) const {
+  times_->prepare(full, c_varies, k_varies, tail_varies);
+}
+
+nlohmann::json MeasuredClock::table() const {
+  nlohmann::json table = known_;
+  table[name_of(method_)] = times_->to_json();
+  return table;
+}
+
+}  // namespace hinge::compress

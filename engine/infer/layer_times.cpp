@@ -1,0 +1,124 @@
+#include "engine/infer/layer_times.h"
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <nlohmann/json.hpp>
+
+#include "engine/core/processor.h"
+#include "engine/core/tensor.h"
+
+namespace hinge {
+namespace {
+
+namespace lanes = kernels::lanes;
+
+constexpr std::int64_t kLevels = 8;
+constexpr int kRuns = 5;  // behind a first one; the fastest counts, the others were disturbed
+
+// The two levels around a count, and how far it lies between them.
+struct Between {
+  std::int64_t below = 0, above = 0;
+  double share = 0.0;
+};
+
+Between between(const std::vector<std::int64_t>& levels, std::int64_t count, bool next) {
+  const auto above = std::ranges::lower_bound(levels, count);
+  if (above == levels.begin() || next || *above == count) return {*above, *above, 0.0};
+  const std::int64_t below = *(above - 1);
+  return {below, *above, static_cast<double>(count - below) / static_cast<double>(*above - below)};
+}
+
+}  // namespace
+
+double measure_seconds(const lanes::Convolution& convolution, int images) {
+  const lanes::ConvSpec& s = convolution.spec();
+  const Tensor x = Tensor::full({s.h * s.w * s.c * images}, 0.5f);
+  Tensor y = Tensor::empty({s.p() * s.q() * s.channels_out() * images}), scratch = Tensor::empty({convolution.scratch_size() + 1});
+  double best = 1e300;
+  for (int run = 0; run <= kRuns; ++run) {
+    const auto start = std::chrono::steady_clock::now();
+    convolution.run(x.data(), nullptr, y.mutable_data(), scratch.mutable_data(), {0, s.p()});
+    const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
+    if (run > 0) best = std::min(best, elapsed.count());
+  }
+  return best;
+}
+
+std::vector<std::int64_t> LayerTimes::levels(std::int64_t full, bool filters) const {
+  const std::int64_t unit = filters && lanes_ == lanes::Lanes::kChannels ? lanes::lanes_of(lanes::Lanes::kImages) : 1;
+  const std::int64_t units = (full + unit - 1) / unit, count = std::min(units, kLevels);
+  std::vector<std::int64_t> result;
+  for (std::int64_t i = 1; i <= count; ++i) result.push_back(std::min(full, (units * i + count - 1) / count * unit));
+  if (result.front() > 1 && unit == 1) result.insert(result.begin(), 1);
+  return result;
+}
+
+double LayerTimes::at(const Spec& s) {
+  const std::string key = s.to_string();
+  if (const auto known = times_.find(key); known != times_.end()) return known->second;
+  const Tensor w = Tensor::full({s.k * s.r * s.s * (s.c / s.groups)}, 0.01f), tail = Tensor::full({std::max<std::int64_t>(1, s.tail * s.k)}, 0.01f);
+  double best = 1e300;
+  for (const lanes::ConvForm form : {lanes::ConvForm::kDirect, lanes::ConvForm::kWinograd}) {
+    if (!has_form(s, form, lanes_)) continue;
+    const lanes::Convolution convolution(s, lanes_, form, {w.data(), nullptr}, {tail.data(), nullptr}, {}, {});
+    best = std::min(best, measure_seconds(convolution, lanes_of(lanes_)));
+  }
+  ++measured_;
+  return times_[key] = best;
+}
+
+double LayerTimes::seconds(const Spec& full, const Spec& kept) {
+  if (full.groups > 1) return at(full) * static_cast<double>(kept.k) / static_cast<double>(full.k);
+  const bool whole_registers = lanes_ == lanes::Lanes::kChannels;
+  std::array<Between, 3> sides = {between(levels(full.c, false), kept.c, false), between(levels(full.k, true), kept.k, whole_registers), Between{}};
+  if (full.tail > 0) sides[2] = between(levels(full.tail, true), kept.tail, whole_registers);
+  double sum = 0.0;
+  for (int corner = 0; corner < 8; ++corner) {  // of the box around the three counts
+    double weight = 1.0;
+    std::array<std::int64_t, 3> counts{};
+    for (std::size_t side = 0; side < 3; ++side) {
+      const bool above = (corner >> side & 1) != 0;
+      weight *= above ? sides[side].share : 1.0 - sides[side].share;
+      counts[side] = above ? sides[side].above : sides[side].below;
+    }
+    if (weight == 0.0) continue;
+    Spec point = full;
+    point.c = counts[0], point.k = counts[1], point.tail = counts[2];
+    sum += weight * at(point);
+  }
+  return sum;
+}
+
+void LayerTimes::prepare(const Spec& full, bool c_varies, bool k_varies, bool tail_varies) {
+  const auto values = [&](std::int64_t extent, bool varies, bool filters) {
+    return varies && full.groups == 1 && extent > 0 ? levels(extent, filters) : std::vector<std::int64_t>{extent};
+  };
+  for (std::int64_t c : values(full.c, c_varies, false)) {
+    for (std::int64_t k : values(full.k, k_varies, true)) {
+      for (std::int64_t tail : values(full.tail, tail_varies, true)) {
+        Spec point = full;
+        point.c = c, point.k = k, point.tail = tail;
+        at(point);
+      }
+    }
+  }
+}
+
+std::string LayerTimes::machine() const {
+  return processor_name() + ", " + std::to_string(lanes::lanes_of(lanes::Lanes::kImages)) + " lanes, " + name_of(lanes_) + ", built by " + __VERSION__;
+}
+
+nlohmann::json LayerTimes::to_json() const { return {{"machine", machine()}, {"times", times_}}; }
+
+void LayerTimes::add_json(const nlohmann::json& json) {
+  require(json.is_object() && json.contains("machine") && json.contains("times") && json.at("times").is_object(),
+          "layer times: expected an object with 'machine' and 'times'");
+  if (json.at("machine") != machine()) return;
+  for (const auto& [key, value] : json.at("times").items()) {
+    require(value.is_number() && value.get<double>() > 0.0, "layer times: '{}' is {}, expected seconds above 0", key, value.dump());
+    times_.emplace(key, value.get<double>());
+  }
+}
+
+}  // namespace hinge

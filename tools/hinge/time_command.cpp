@@ -1,0 +1,116 @@
+// hinge time: how long networks take, in turns so that a noisy machine is fair to all of them.
+#include <omp.h>
+
+#include "engine/infer/inference_plan.h"
+#include "engine/io/json.h"
+#include "tools/hinge/commands.h"
+#include "tools/hinge/evaluate.h"
+#include "tools/hinge/session.h"
+
+namespace hinge::cli {
+namespace {
+
+struct Options {
+  std::vector<std::string> weights;
+  std::string model, shortcut, method = "measured", input, json;
+  std::vector<std::int64_t> batch = {1, 128};
+  int rounds = 15, threads = 0;
+  bool layers = false;
+};
+
+struct Timed {
+  std::string name;
+  Network network;
+};
+
+std::vector<Timed> networks_of(const Options& options) {
+  std::vector<Timed> result;
+  const FeatureShape input = options.input.empty() ? FeatureShape{} : parse_picture("--input", options.input);
+  for (const std::string& file : options.weights) {
+    LoadedModel model = load_model({.weights = file, .model = options.model, .shortcut = options.shortcut});
+    if (!options.input.empty() && input.c != model.network.graph().input.c) {
+      fail_usage("--input has {} channels, {} takes {}", input.c, file, model.network.graph().input.c);
+    }
+    result.push_back({file, options.input.empty() ? std::move(model.network) : for_pictures(model.network, input.h, input.w)});
+  }
+  if (options.weights.empty()) {
+    if (options.model.empty()) fail_usage("--weights or --model is missing: which network?");
+    models::ModelOptions build = WeightsOptions{.weights = "", .model = options.model, .shortcut = options.shortcut}.model_options();
+    build.input = input;
+    Network network(models::build(options.model, build));
+    initialise(network, 0);
+    result.push_back({options.model, std::move(network)});
+  }
+  return result;
+}
+
+void measure(const Options& options) {
+  if (options.json == "-") lines_to_stderr();
+  set_threads(options.threads);
+  const InferenceMethod method = inference_method_of(options.method);
+  std::vector<Timed> networks = networks_of(options);
+  nlohmann::json json = {{"threads", omp_get_max_threads()}, {"networks", nlohmann::json::array()}};
+  for (const Timed& timed : networks) json["networks"].push_back({{"network", timed.name}, {"macs", cost_of(timed.network.graph()).macs}, {"times", nlohmann::json::array()}});
+  std::vector<std::vector<std::string>> table = {{"network", "batch", "method", "ms per batch", "images/s", "time", "MACs"}};
+  for (const std::int64_t batch : options.batch) {
+    std::vector<InferencePlan> plans;
+    std::vector<Tensor> images;
+    for (const Timed& timed : networks) {
+      const FeatureShape& in = timed.network.graph().input;
+      plans.emplace_back(timed.network, InferenceOptions{.batch = batch, .method = method});
+      images.push_back(Tensor::full({batch, in.h, in.w, in.c}, 0.5f));
+    }
+    const std::vector<Spread> times = seconds_in_turns(plans, images, options.rounds);
+    for (std::size_t i = 0; i < plans.size(); ++i) {
+      const auto macs = [&](std::size_t n) { return static_cast<double>(cost_of(networks[n].network.graph()).macs); };
+      const auto share = [](double part, double whole) { return fmt::format("{:.1f} %", 100.0 * part / whole); };
+      table.push_back({networks[i].name, fmt::format("{}", batch), name_of(plans[i].method()), fmt::format("{:.3f}", 1e3 * times[i].median),
+                       fmt::format("{:.0f}", static_cast<double>(batch) / times[i].median), share(times[i].median, times[0].median), share(macs(i), macs(0))});
+      nlohmann::json entry = {{"batch", batch}, {"method", name_of(plans[i].method())}, {"milliseconds", 1e3 * times[i].median}, {"fastest_milliseconds", 1e3 * times[i].least}};
+      if (options.layers) {
+        std::vector<std::vector<std::string>> layers = {{"step", "form", "ms", "share"}};
+        double sum = 0.0;
+        const std::vector<StepTime> steps = plans[i].profile(images[i], options.rounds);
+        for (const StepTime& step : steps) sum += step.seconds;
+        for (const StepTime& step : steps) {
+          layers.push_back({step.name, step.form, fmt::format("{:.4f}", 1e3 * step.seconds), share(step.seconds, sum)});
+          entry["layers"].push_back({{"name", step.name}, {"form", step.form}, {"milliseconds", 1e3 * step.seconds}});
+        }
+        say("{}, batch {}", networks[i].name, batch);
+        if (steps.empty()) say("  the library's own forward pass is fastest here; its layers aren't timed");
+        if (!steps.empty()) say_table(layers);
+      }
+      json["networks"][i]["times"].push_back(entry);
+    }
+  }
+  say_table(table);
+  if (options.json == "-") {
+    std::fputs((io::json_text(json, "time", 2) + "\n").c_str(), stdout);
+  } else if (!options.json.empty()) {
+    io::write_json(options.json, json);
+  }
+}
+
+}  // namespace
+
+Action declare_time(CLI::App& app) {
+  auto options = std::make_shared<Options>();
+  Flags flags(app);
+  flags.option("--weights", options->weights, "Networks (safetensors); times and MACs are compared with the first one's")->delimiter(',');
+  flags.option("--model", options->model, "Network by name, with random weights, or what files that don't describe themselves hold");
+  flags.option("--shortcut", options->shortcut, "Shortcut of CIFAR ResNets: A-pool, A-stride or C");
+  flags.option("--input", options->input, "Picture, HEIGHTxWIDTHxCHANNELS (default: the network's own)");
+  flags.group("Measurement");
+  flags.option("--batch", options->batch, "Images in a call")->delimiter(',')->check(CLI::Range(1, 65536));
+  flags.option("--method", options->method,
+               "measured (the fastest for the batch), images (16 at a time, one in each lane of a register), channels (one at a time) or library");
+  flags.option("--rounds", options->rounds, "Calls of each network; the median counts")->check(CLI::Range(1, 100000));
+  flags.option("--threads", options->threads, "Threads to compute with (0: all)")->check(CLI::Range(0, 1024));
+  flags.flag("--layers", options->layers, "Every layer's time too");
+  flags.group("Output");
+  flags.option("--json", options->json, "Write the result as JSON to a file, or to standard output with -");
+  app.footer("Examples:\n  hinge time --model resnet56\n  hinge time --weights resnet56.safetensors,RUN/model.safetensors --batch 1,128 --layers");
+  return [options] { measure(*options); };
+}
+
+}  // namespace hinge::cli
