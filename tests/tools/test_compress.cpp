@@ -136,6 +136,44 @@ TEST_CASE("a target out of reach is refused before training with what can be rea
   CHECK((std::abs(result["flops_ratio"].get<double>() - least) <= 2e-4));
 }
 
+TEST_CASE("a target in time is met by measurement or refused with the range, and its layers' times are kept") {
+  const Bench b;
+  const std::string times = b.at("times.json").string();
+  b.refused({"--target", "latency=0.001", "--layer-times", times}, 2, {"latency=0.001", "can't be reached", "of its time"});
+  REQUIRE(std::filesystem::exists(times));
+  b.refused({"--target", "latency=3parsecs", "--layer-times", times}, 2, {"latency=3parsecs", "unknown unit 'parsecs'"});
+  b.refused({"--target", "latency=0.5,latency=3ms", "--layer-times", times}, 2, {"latency is given twice"});
+  const Outcome outcome = run_hinge(b.arguments("latency", {"--target", "latency=0.9", "--latency-batch", "32", "--layer-times", times, "--method", "svd"}));
+  INFO(outcome.output);
+  REQUIRE(outcome.code == 0);
+  CHECK(outcome.output.find("latency: predicted ") != std::string::npos);
+  const nlohmann::json result = Bench::read(b.at("latency") / "result.json");
+  CHECK(result.at("timed_batch") == 32);
+  CHECK(result.at("after").at("macs") < result.at("before").at("macs"));
+  CHECK(result.at("plan").at("predicted_after").at("seconds") < result.at("plan").at("before").at("seconds"));
+  CHECK(std::filesystem::exists(b.at("latency") / "layer_times.json"));
+}
+
+TEST_CASE("hinge time compares networks and names their layers") {
+  const Bench b;
+  const std::string file = b.at("time.json").string();
+  const Outcome outcome = run_hinge({"time", "--model", "resnet8", "--batch", "1,17", "--method", "images", "--rounds", "2", "--layers", "--json", file});
+  INFO(outcome.output);
+  REQUIRE(outcome.code == 0);
+  const nlohmann::json times = Bench::read(file).at("networks").at(0).at("times");
+  REQUIRE(times.size() == 2);
+  for (const nlohmann::json& time : times) {
+    CHECK(time.at("milliseconds") > 0.0);
+    CHECK(time.at("fastest_milliseconds") <= time.at("milliseconds"));
+    CHECK(time.at("layers").size() == 13);  // 7 convolutions, 2 shortcuts and their additions, pooling, linear layer: all else is fused
+  }
+  CHECK(outcome.output.find("layer1.0.conv2 + add + relu") != std::string::npos);
+  const Outcome wrong = run_hinge({"time", "--model", "resnet8", "--method", "image"});
+  CHECK(wrong.code == 2);
+  CHECK(wrong.output.find("did you mean 'images'?") != std::string::npos);
+  CHECK(run_hinge({"time"}).code == 2);
+}
+
 TEST_CASE("excluded layers stay as they are, and no layer falls below the minimum share") {
   const Bench b;
   b.result("run", {"--mode", "both", "--exclude", "layer1.*,layer3.0.conv2", "--minimum-share", "0.5", "--target", "flops=0.75"});
