@@ -12,7 +12,7 @@
 namespace hinge::compress {
 
 struct LatencyOptions {
-  std::int64_t batch = 1;    // images in the call whose time counts
+  std::int64_t batch = 1;                               // images in the call whose time counts
   InferenceMethod method = InferenceMethod::kMeasured;  // kMeasured: the faster of kImages and kChannels
 };
 
@@ -38,9 +38,9 @@ class MeasuredClock final : public LayerClock {
   std::int64_t batch_;
   InferenceMethod method_ = InferenceMethod::kChannels;
   nlohmann::json known_;
-  std::string key_;  // of the network, the batch and the threads
+  std::string key_;                          // of the network, the batch and the threads
   mutable std::optional<LayerTimes> times_;  // measures what it doesn't know yet
-  double scale_ = 1.0;  // seconds of a call per second of a block
+  double scale_ = 1.0;                       // seconds of a call per second of a block
   double seconds_per_element_ = 0.0;
 };
 

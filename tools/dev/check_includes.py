@@ -10,7 +10,7 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 ROOMS = ["kernels/simt", "kernels/device", "kernels/cuda", "kernels", "engine/core", "engine/cuda", "engine/autograd", "engine/ops", "engine/graph", "engine/nn",
-         "engine/optim", "engine/train", "engine/io", "compress", "models", "data", "tools", "tests"]
+         "engine/optim", "engine/infer", "engine/train", "engine/io", "compress", "models", "data", "tools", "tests"]
 VENDOR = re.compile(r"^(dnnl|boost|cooperative_groups|cuda|cudnn|cublas|oneapi)")
 
 

@@ -40,8 +40,8 @@ struct CompressOptions {
 
 // What is asked of one network, checked before anything is trained.
 struct CompressionTask {
-  std::vector<compress::Target> targets;  // from the largest to the smallest
-  compress::Structure structure;          // ranks as the initialisation gives them
+  std::vector<compress::Target> targets;              // from the largest to the smallest
+  compress::Structure structure;                      // ranks as the initialisation gives them
   std::shared_ptr<const compress::LayerClock> clock;  // where a target is a time
 };
 // Throws UsageError for everything that is wrong with the request. A target in time makes it measure layers.

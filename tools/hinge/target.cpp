@@ -45,7 +45,9 @@ void set_latency(compress::Target& target, const std::string& part, const std::s
     target.latency = share_of(part, text);
     return;
   }
-  const double factor = unit == "ms" ? 1e-3 : unit == "us" ? 1e-6 : unit == "s" ? 1.0 : 0.0;
+  const double factor = unit == "ms" ? 1e-3 : unit == "us" ? 1e-6
+                                          : unit == "s"    ? 1.0
+                                                           : 0.0;
   if (factor == 0.0) fail_usage("--target {}: unknown unit '{}' (known: s, ms, us; or none, for a share)", part, unit);
   if (!(value > 0.0)) fail_usage("--target {}: '{}' is not a time above 0", part, text);
   target.seconds = value * factor;

@@ -149,7 +149,7 @@ void run_winograd(const Convolution::Parts& conv, const Vector* x, const Vector*
       }
       for (std::int64_t point = 0; point < kPoints; ++point) {
         product<Vector>({.length = s.c}, {.pixels = tiles, .x_step = s.c, .y_step = s.k}, s.k, v + point * v_step, conv.weights + point * s.k * s.c,
-                nullptr, nullptr, {}, m + point * m_step);
+                        nullptr, nullptr, {}, m + point * m_step);
       }
       // Behind the sums: into the picture, or with a tail into rows of pixels beside each other and from there.
       const std::int64_t width = std::min(chunk.columns * kOut, q - column * kOut);
