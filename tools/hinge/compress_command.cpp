@@ -37,7 +37,7 @@ Action declare_compress(CLI::App& app) {
   app.footer(
       "Examples:\n"
       "  hinge compress --weights resnet20.safetensors --data cifar10 --data-dir DIR --target flops=0.5 --out RUN\n"
-      "  hinge compress --weights vgg16.safetensors --data cifar10 --data-dir DIR --mode both --target flops=0.6,params=0.3 --out RUN\n"
+      "  hinge compress --weights resnet20.safetensors --data cifar10 --data-dir DIR --mode both --target flops=0.6,params=0.5 --out RUN2\n"
       "  hinge compress --resume RUN");
   return [options, flags, &app] { compress_network(options, app, *flags); };
 }
