@@ -5,6 +5,7 @@
 #include "tests/support/tiny.h"
 #include "tests/tools/process.h"
 #include "tests/tools/tiny_bench.h"
+#include "tools/hinge/evaluate.h"
 
 using namespace hinge;
 using namespace hinge::testing;
@@ -46,12 +47,23 @@ void check_consistent(const json& result) {
 
 TEST_CASE("a budget that everything meets chooses the smallest network, and its files are the run's") {
   const Bench b;
+  const data::Dataset set = data::load_dataset("cifar10", b.data);
+  const data::Split split = data::hold_out(set.train, 40);
+  const auto error_on = [&](Network& of, const std::vector<int>& images) { return cli::evaluate(of, set.train, set.normalization, images, "").top1_error(); };
+  // Random networks see one or two classes everywhere: one that errs differently on held-out and on training images.
+  std::uint64_t seed = 1;
+  Network network = tiny_network(seed);
+  while (seed < 50 && std::abs(error_on(network, split.held_out) - error_on(network, split.train)) < 1.0) network = tiny_network(++seed);
+  REQUIRE(seed < 50);
+  write_network(b.weights, network);
   const Outcome outcome = run_hinge(b.arguments("run", {"--max-error-increase", "100"}));
   INFO(outcome.output);
   REQUIRE(outcome.code == 0);
   const json result = b.result("run");
   check_consistent(result);
   CHECK(result["budget"]["chosen"] == result["budget"]["candidates"].back());
+  // What is compared with is the error on the images that are held out, and on no others.
+  CHECK(result["budget"]["held_out_error_before"].get<double>() == Approx(error_on(network, split.held_out)));
   CHECK(result["config"]["options"]["target"].size() == 1);  // what could be reached, kept for --resume and --config
   const std::string folder = result["folder"];
   for (const char* file : {"model.safetensors", "plan.json", "groups.json", "surgery.safetensors"}) CHECK(slurp(b.run("run") / file) == slurp(b.run("run") / folder / file));
@@ -63,7 +75,7 @@ TEST_CASE("a budget that everything meets chooses the smallest network, and its 
 TEST_CASE("a budget in reach of some ends at the edge: the next smaller was tried and is beyond") {
   const Bench b;
   // A network that was trained, so that compressing it costs something, and controls without a search: they cost more.
-  const Outcome trained = run_hinge({"train", "--model", "resnet8", "--data", "cifar10", "--data-dir", b.data, "--held-out", "40", "--batch", "20", "--epochs", "20", "--lr", "0.1",
+  const Outcome trained = run_hinge({"train", "--model", "resnet8", "--data", "cifar10", "--data-dir", b.data, "--held-out", "40", "--batch", "20", "--epochs", "14", "--lr", "0.1",
                                      "--seed", "3", "--threads", "1", "--out", b.at("trained")});
   INFO(trained.output);
   REQUIRE(trained.code == 0);
@@ -125,6 +137,10 @@ TEST_CASE("a search for a budget that is killed and resumed tries the same netwo
   }
   CHECK(kills > 0);
   const json whole = b.result("whole"), killed = b.result("killed");
+  REQUIRE(whole["budget"]["tried"].size() >= 2);
+  // Resumed when all is done: the errors of all but the network tried last come from its file.
+  CHECK(run_hinge({"compress", "--resume", b.at("whole")}).code == expected);
+  CHECK(b.result("whole")["budget"] == whole["budget"]);
   CHECK(whole["budget"] == killed["budget"]);
   for (const json& network : whole["networks"]) {
     const std::string file = network["folder"].get<std::string>() + "/model.safetensors";
