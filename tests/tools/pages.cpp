@@ -53,7 +53,7 @@ std::vector<std::string> pages() {
   const std::filesystem::path root(kRoot);
   for (auto it = std::filesystem::recursive_directory_iterator(root); it != std::filesystem::recursive_directory_iterator(); ++it) {
     const std::string name = it->path().filename().string();
-    if (it->is_directory() && (name.starts_with(".") || name == "build" || name == "runs")) it.disable_recursion_pending();
+    if (it->is_directory() && (name.starts_with(".") || name == "build" || name == "runs" || name == "dist")) it.disable_recursion_pending();
     if (it->is_regular_file() && name.ends_with(".md")) found.push_back(it->path().lexically_relative(root).string());
   }
   std::ranges::sort(found);

@@ -171,7 +171,9 @@ std::string headline_section(const Run& run) {
   if (!run.finished.empty()) sub += ", finished " + run.finished;
   std::string html = fmt::format("<p class=\"soft\">{}</p>", escaped(sub));
   if (run.finished.empty()) html += "<p class=\"bad\">This run isn't finished: it has no result.json yet.</p>";
+  const std::optional<std::string> chosen = run.budget ? run.budget->chosen : std::nullopt;  // the others are in the budget's table
   for (const Compressed& c : run.compressed) {
+    if (chosen && c.target != *chosen) continue;
     if (run.compressed.size() > 1) html += fmt::format("<p><strong>{}</strong></p>", escaped(c.target));
     html += cards_of(c) + table({"", "before", "after", "change"}, rows_of(c));
   }
