@@ -132,12 +132,11 @@ CompressionTask make_task(const CompressOptions& options, const Graph& dense) {
 
 Compression::Compression(const CompressOptions& options, CompressionTask task, RunFolder& run, LoadedModel model, LoadedData data)
     : options_(options), task_(std::move(task)), run_(run), original_(std::move(model.network)), data_(std::move(data)) {
-  const bool several = task_.targets.size() > 1;
   for (const compress::Target& target : task_.targets) {
     const std::string name = fmt::format("flops-{}", target.flops.value_or(1.0));
     results_.push_back({.target = target,
-                        .folder = several ? run_.path() / name : run_.path(),
-                        .phase = several ? "finetune " + name : "finetune",
+                        .folder = several() ? run_.path() / name : run_.path(),
+                        .phase = several() ? "finetune " + name : "finetune",
                         .plan = {},
                         .proof = {},
                         .network = {},
@@ -353,7 +352,6 @@ void Compression::finetune_within_budget(const std::optional<io::Checkpoint>& ch
 // The files of the network that the budget chose go where those of a single target are.
 void Compression::take_chosen() {
   const Result& result = results_[static_cast<std::size_t>(*budget_->chosen())];
-  if (result.folder == run_.path()) return;
   for (const char* name : {kPlanFile, "groups.json", kSurgeryFile}) {
     io::write_file_atomically(run_.file(name), io::read_file(result.folder / name));
   }
@@ -374,7 +372,7 @@ void Compression::finish() {
     if (!result.tuned) continue;
     if (&result == &results_[static_cast<std::size_t>(wanted)]) main = networks.size();
     networks.push_back(finish_one(result, before));
-    if (results_.size() > 1) io::write_json(result.folder / "result.json", networks.back());
+    if (several()) io::write_json(result.folder / "result.json", networks.back());
   }
   nlohmann::json result = networks[main];
   result.update({{"command", "compress"},
@@ -384,7 +382,7 @@ void Compression::finish() {
                  {"selected_by", data_.split.held_out.empty() ? "last epoch" : "held-out images"},
                  {"search_epochs", options_.method == "hinge" && options_.plan.empty() ? options_.search.epochs : 0},
                  {"finetune_epochs", options_.finetune.epochs}});
-  if (results_.size() > 1) result["networks"] = networks;
+  if (several()) result["networks"] = networks;
   if (budget_) {
     std::vector<std::string> names;
     for (const Result& candidate : results_) names.push_back(candidate.target.to_string());

@@ -81,6 +81,8 @@ class Compression {
   nlohmann::json finish_one(Result& result, const Score& before);
 
   TrainerSetup setup(const std::string& phase, const TrainingOptions& training, bool keep_best);
+  // A folder for each target? With a budget also where there is one candidate: it may not be delivered.
+  bool several() const { return task_.targets.size() > 1 || options_.has_budget(); }
   const data::Dataset& set() const { return data_.dataset; }
   Metadata metadata(const Result& result) const;
 
