@@ -205,12 +205,15 @@ AppendFile::~AppendFile() { ::close(descriptor_); }
 void AppendFile::line(std::string_view text) {
   require(text.find('\n') == std::string_view::npos,
           "cannot append to {}: a line break inside of a line", path_.string());
-  const std::string whole = std::string(text) + '\n';
+  append(std::string(text) + '\n');
+}
+
+void AppendFile::append(std::string_view whole) {
   const std::uint64_t before = size();
   std::uint64_t written = 0;
   const int error = write_all(descriptor_, as_bytes(whole), written);
   if (error == 0) return;
-  // Readers expect whole lines, so a begun one is taken back.
+  // Readers expect whole lines and records, so a begun one is taken back.
   const bool clean = written == 0 || ::ftruncate(descriptor_, static_cast<off_t>(before)) == 0;
   fail("cannot append to {}: {} (wrote {} of {} bytes{})", path_.string(), reason(error), written,
        whole.size(), clean ? "" : ", and they could not be taken back");

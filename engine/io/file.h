@@ -35,7 +35,7 @@ void link_or_copy(const std::filesystem::path& from, const std::filesystem::path
 // The name under which this process prepares `path`: "PATH.partial-1234".
 std::filesystem::path partial_path(const std::filesystem::path& path);
 
-// A log of lines, such as metrics.jsonl, opened for appending and created if missing.
+// A log of lines, such as metrics.jsonl, or of records, opened for appending and created if missing.
 class AppendFile {
  public:
   explicit AppendFile(std::filesystem::path path);
@@ -45,6 +45,8 @@ class AppendFile {
 
   // Appends `text` and a newline in one write(). On failure no part of the line stays in the file.
   void line(std::string_view text);
+  // Appends `bytes` in one write(); the same on failure.
+  void append(std::string_view bytes);
   std::uint64_t size() const;
   // Forgets everything behind the first `bytes` bytes.
   void truncate(std::uint64_t bytes);

@@ -1,8 +1,8 @@
 // Messages in the wire format of protocol buffers (https://protobuf.dev/programming-guides/encoding), written field by
-// field: what an ONNX file is made of.
+// field: what ONNX files and TensorBoard's are made of.
 //
 //   message = field*     field = varint(number << 3 | wire type) value
-//   wire type 0: varint; 2: varint length and so many bytes; 5: four bytes, little endian
+//   wire type 0: varint; 1: eight bytes, little endian; 2: varint length and so many bytes; 5: four bytes, little endian
 //
 // A writer of a page instead of a library: generated classes would tie the build to one version of protobuf and onnx.
 #pragma once
@@ -29,6 +29,11 @@ class ProtoMessage {
   }
   ProtoMessage& real(int field, float value) {
     key(field, 5);
+    append(std::as_bytes(std::span(&value, 1)));
+    return *this;
+  }
+  ProtoMessage& real64(int field, double value) {
+    key(field, 1);
     append(std::as_bytes(std::span(&value, 1)));
     return *this;
   }

@@ -365,7 +365,9 @@ std::string conv_library() {
 std::string ConvShape::to_string() const {
   std::string text;
   const auto add = [&](const char* name, std::int64_t value) {
-    text += (text.empty() ? "" : " ") + std::string(name) + std::to_string(value);
+    if (!text.empty()) text += ' ';  // piece by piece: g++ 12 warns of the sum without a reason
+    text += name;
+    text += std::to_string(value);
   };
   add("n", n), add("h", h), add("w", w), add("c", c), add("k", k), add("r", r), add("s", s);
   add("stride", stride), add("pad", padding), add("groups", groups);

@@ -10,9 +10,9 @@
 
 namespace hinge::testing {
 
-// resnet8 on 32x32x3 with random weights and running statistics that are not the identity's.
-inline Network tiny_network(std::uint64_t seed, const std::string& shortcut = "A-stride") {
-  Network network(models::build("resnet8", {.shortcut = shortcut}));
+// resnet8, or another of its family, on 32x32x3 with random weights and running statistics that are not the identity's.
+inline Network tiny_network(std::uint64_t seed, const std::string& shortcut = "A-stride", const std::string& model = "resnet8") {
+  Network network(models::build(model, {.shortcut = shortcut}));
   initialise(network, seed);
   for (Buffer* buffer : network.buffers()) {
     for (std::int64_t i = 0; i < buffer->value.size(); ++i) {

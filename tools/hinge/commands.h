@@ -18,7 +18,11 @@ Action declare_report(CLI::App& app);
 Action declare_completion(CLI::App& app);
 Action declare_explain(CLI::App& app);
 Action declare_time(CLI::App& app);
+Action declare_reference(CLI::App& app);
 Action declare_prox(CLI::App& app);
+
+// Left out of --help, of completions and of the reference.
+bool is_hidden(const CLI::App& command);
 
 // The whole program. Exit codes: 0 done, 1 failure, 2 usage, 130 interrupted (everything saved).
 int run_program(int argc, const char* const* argv);

@@ -17,6 +17,7 @@ std::string long_options(const CLI::App& command) {
 std::string bash_script(const CLI::App& program) {
   std::string commands, cases;
   for (const CLI::App* command : program.get_subcommands({})) {
+    if (is_hidden(*command)) continue;
     commands += (commands.empty() ? "" : " ") + command->get_name();
     cases += fmt::format("    {}) words=\"{}\" ;;\n", command->get_name(), long_options(*command));
   }
@@ -43,8 +44,8 @@ Action declare_completion(CLI::App& app) {
   auto shell = std::make_shared<std::string>();
   app.add_option("shell", *shell, "bash or zsh")->required()->check(CLI::IsMember({"bash", "zsh"}));
   app.footer(
-      "Examples:\n  source <(hinge completion bash)                 # in ~/.bashrc\n"
-      "  source <(hinge completion zsh)                  # in ~/.zshrc");
+      "To have it always, write the line below into ~/.bashrc, or into ~/.zshrc with zsh in bash's place.\n"
+      "Example:\n  source <(hinge completion bash)");
   return [shell, &app] {
     if (*shell == "zsh") std::fputs("autoload -U +X bashcompinit && bashcompinit\n", stdout);
     std::fputs(bash_script(*app.get_parent()).c_str(), stdout);

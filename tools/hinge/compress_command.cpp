@@ -14,11 +14,16 @@ void compress_network(const std::shared_ptr<CompressOptions>& shared, CLI::App& 
   if (options.run.resume.empty()) {
     if (!options.recipe.empty()) options.expected = apply_recipe(options.recipe, app, flags);
     LoadedModel model = load_model(options.weights);
-    make_task(options, model.network.graph());
+    const bool open_target = options.has_budget() && options.recipe.empty() && app.get_option("--target")->count() == 0;
+    const auto check_task = [&] {
+      if (open_target) options.target = {smallest_target(options, model.network.graph())};
+      make_task(options, model.network.graph());
+    };
+    check_task();
     if (options.run.out.empty()) fail_usage("--out is missing: the folder for this run");
     data = load_data(options.data, model.normalization);
     check_fit(model, data->dataset);
-    make_task(options, model.network.graph());  // costs follow the picture, which the data may have set
+    check_task();  // costs follow the picture, which the data may have set
   }
   RunFolder run = start_run("compress", app, flags, options.run);
   if (!options.recipe.empty()) options.expected = recipe_of(options.recipe).expected;
@@ -42,7 +47,8 @@ Action declare_compress(CLI::App& app) {
   app.footer(
       "Examples:\n"
       "  hinge compress --weights resnet20.safetensors --data cifar10 --data-dir DIR --target flops=0.5 --out RUN\n"
-      "  hinge compress --weights vgg16.safetensors --data cifar10 --data-dir DIR --mode both --target flops=0.6,params=0.3 --out RUN\n"
+      "  hinge compress --weights resnet20.safetensors --data cifar10 --data-dir DIR --mode both --target flops=0.6,params=0.5 --out RUN2\n"
+      "  hinge compress --weights resnet20.safetensors --data cifar10 --data-dir DIR --max-error-increase 0.5 --out RUN3\n"
       "  hinge compress --resume RUN");
   return [options, flags, &app] { compress_network(options, app, *flags); };
 }

@@ -1,5 +1,6 @@
 #include "tools/hinge/compression.h"
 
+#include <cmath>
 #include <cstdlib>
 
 #include "compress/controls.h"
@@ -15,6 +16,7 @@ namespace {
 constexpr const char* kPlanFile = "plan.json";
 constexpr const char* kSurgeryFile = "surgery.safetensors";
 constexpr const char* kModelFile = "model.safetensors";
+constexpr const char* kTunedFile = "tuned.json";
 constexpr std::int64_t kProofImages = 1000;
 constexpr int kTimedBatch = 128;
 
@@ -64,6 +66,9 @@ void CompressOptions::declare(CLI::App& app, Flags& flags) {
                "What to keep at most: flops=0.5, params=0.6, bytes=2MB, latency=0.5 or latency=3.1ms (measured here), or several of them; "
                "flops=0.8,0.5,0.35 makes three networks from one search")
       ->delimiter(',');
+  flags.option("--max-error-increase", max_error_increase,
+               "Points of top-1 error on the held-out images: the smallest network that keeps within it, between the original and --target "
+               "(if not given, the smallest that can be reached); fine-tunes three or four (below 0: none)");
   flags.option("--count", count, "What FLOPs are: macs, or reference (as the paper's program counts)");
   flags.option("--latency-batch", latency_batch, "Images in the call whose time a latency target is about")->check(CLI::Range(1, 65536));
   flags.option("--layer-times", layer_times, "File that keeps what layers were measured to take (default: hinge/layer-times.json in the user's cache)");
@@ -86,7 +91,38 @@ compress::GroupOptions CompressOptions::groups() const {
   return groups;
 }
 
+namespace {
+
+// Throws UsageError unless the request goes with an error budget; the targets to choose from.
+std::vector<compress::Target> candidates(const CompressOptions& options, const std::vector<compress::Target>& targets) {
+  if (options.data.held_out < 1) fail_usage("--max-error-increase is decided on held-out images; --held-out is {}", options.data.held_out);
+  if (!options.plan.empty()) fail_usage("--max-error-increase chooses among several networks; --plan is one");
+  const compress::Target& smallest = targets.back();
+  if (!smallest.flops || smallest.parameters || smallest.bytes) {
+    fail_usage("--max-error-increase goes with --target flops=..., found {}", smallest.to_string());
+  }
+  if (targets.size() > 1 || *smallest.flops >= 1.0) return targets;
+  std::vector<compress::Target> ladder;
+  for (double share : ladder_to(*smallest.flops)) {
+    ladder.push_back(smallest);
+    ladder.back().flops = share;
+  }
+  return ladder;
+}
+
+}  // namespace
+
+std::string smallest_target(const CompressOptions& options, const Graph& dense) {
+  CompressOptions any = options;
+  any.max_error_increase = -1.0, any.target = {"flops=1"};
+  const CompressionTask task = make_task(any, dense);
+  const compress::Budget budget(task.structure);
+  const double least = task.targets[0].flops_ratio(compress::least_size(budget, options.search.selection(task.structure)), budget.dense());
+  return fmt::format("flops={}", std::ceil(100.0 * least) / 100.0);
+}
+
 CompressionTask make_task(const CompressOptions& options, const Graph& dense) {
+  if (!std::isfinite(options.max_error_increase)) fail_usage("--max-error-increase is {}, expected points of error, e.g. 0.5", options.max_error_increase);
   if (std::ranges::find(kMethods, options.method) == kMethods.end()) {
     fail_usage("unknown method '{}' (known: {}){}", options.method, fmt::join(kMethods, ", "), did_you_mean(options.method, kMethods));
   }
@@ -101,6 +137,8 @@ CompressionTask make_task(const CompressOptions& options, const Graph& dense) {
   schedule_kind_of(options.finetune.schedule);
   const compress::Initialisation init = compress::initialisation_of(options.search.init);
   CompressionTask task{.targets = parse_targets(options.target, count_of(options.count)), .structure = {}, .clock = {}};
+
+  if (options.has_budget()) task.targets = candidates(options, task.targets);
 
   const compress::GroupOptions groups = options.groups();
   for (const std::string& pattern : options.exclude) {
@@ -133,38 +171,40 @@ CompressionTask make_task(const CompressOptions& options, const Graph& dense) {
 
 Compression::Compression(const CompressOptions& options, CompressionTask task, RunFolder& run, LoadedModel model, LoadedData data)
     : options_(options), task_(std::move(task)), run_(run), original_(std::move(model.network)), data_(std::move(data)) {
-  const bool several = task_.targets.size() > 1;
   for (const compress::Target& target : task_.targets) {
     const std::string name = fmt::format("flops-{}", target.flops.value_or(1.0));
     results_.push_back({.target = target,
-                        .folder = several ? run_.path() / name : run_.path(),
-                        .phase = several ? "finetune " + name : "finetune",
+                        .folder = several() ? run_.path() / name : run_.path(),
+                        .phase = several() ? "finetune " + name : "finetune",
                         .plan = {},
                         .proof = {},
                         .network = {},
                         .outcome = {},
-                        .after = {}});
+                        .tuned = false});
   }
 }
 
 void Compression::run() {
   const std::optional<io::Checkpoint> checkpoint = checkpoint_of(run_, data_.dataset);
   const std::string phase = checkpoint ? checkpoint->state.at("phase").get<std::string>() : "search";
-  const bool searched = phase != "search";
-  if (!searched) operate(checkpoint);
-  bool passed = searched;  // results before the one in whose fine-tuning the checkpoint was made are finished
-  for (Result& result : results_) {
-    if (passed && result.phase != phase) {
-      const std::string file = (result.folder / kModelFile).string();
-      reload_surgery(result);
-      result.network.emplace(network_from(read_model_file(file), std::nullopt, file));
-      continue;
-    }
-    passed = false;
-    if (searched) reload_surgery(result);
-    finetune(result, checkpoint);
+  if (phase == "search") {
+    operate(checkpoint);
+  } else {
+    for (Result& result : results_) reload_surgery(result);
+  }
+  if (options_.has_budget()) {
+    finetune_within_budget(checkpoint);
+  } else {
+    for (Result& result : results_) finetune(result, checkpoint);
   }
   finish();
+  if (budget_ && !budget_->chosen()) {
+    const ErrorBudget::Trial& trial = budget_->trials().back();
+    fail(
+        "no network within the budget: held-out error {:.2f} % before, at most {:.2f} % allowed, and {} has {:.2f} % (what was tried is in {}; "
+        "more --epochs, or a --target above, may help)",
+        budget_->before(), budget_->before() + budget_->increase(), results_[static_cast<std::size_t>(trial.network)].target.to_string(), trial.error, run_.path().string());
+  }
 }
 
 TrainerSetup Compression::setup(const std::string& phase, const TrainingOptions& training, bool keep_best) {
@@ -327,26 +367,84 @@ Metadata Compression::metadata(const Result& result) const {
   return metadata;
 }
 
+// Fine-tunes, or reads what an earlier process of this run has finished.
 void Compression::finetune(Result& result, const std::optional<io::Checkpoint>& checkpoint) {
+  const std::filesystem::path tuned = result.folder / kTunedFile;
+  const bool underway = checkpoint && checkpoint->state.at("phase") == result.phase;
+  result.tuned = true;
+  if (std::filesystem::exists(tuned) && !underway) {
+    const std::string file = (result.folder / kModelFile).string();
+    result.network.emplace(network_from(read_model_file(file), std::nullopt, file));
+    const nlohmann::json outcome = io::read_json(tuned);
+    if (!outcome.at("held_out_error").is_null()) result.outcome.best_error = outcome.at("held_out_error").get<double>();
+    result.outcome.best_epoch = outcome.at("best_epoch").get<int>();
+    return;
+  }
   Sgd optimizer(options_.finetune.sgd());
   TrainingHooks hooks;
   const OnDevice there(options_.run.chosen_device, {&*result.network, &original_});
   Trainer trainer(setup(result.phase, options_.finetune, true), *result.network, optimizer, hooks, run_);
   result.outcome = trainer.run(checkpoint);
   write_network(result.folder / kModelFile, *result.network, metadata(result));
+  const auto& error = result.outcome.best_error;
+  io::write_json(tuned, {{"held_out_error", error ? nlohmann::json(*error) : nlohmann::json()}, {"best_epoch", result.outcome.best_epoch}});
+}
+
+// What is tried next depends on nothing but errors that tuned.json keeps: a resumed run goes the same way.
+void Compression::finetune_within_budget(const std::optional<io::Checkpoint>& checkpoint) {
+  const auto error_of = [&](const std::vector<int>& images, const char* label) {
+    const OnDevice there(options_.run.chosen_device, {&original_});
+    return evaluate(original_, set().train, set().normalization, images, label).top1_error();
+  };
+  const double before = error_of(data_.split.held_out, "before, held-out images");
+  budget_.emplace(static_cast<int>(results_.size()), before, options_.max_error_increase);
+  say("budget: held-out error {:.2f} % before, at most {:.2f} % allowed; {} networks to choose from", before, before + budget_->increase(), results_.size());
+  std::vector<int> seen = data_.split.train;
+  seen.resize(std::min(seen.size(), data_.split.held_out.size()));
+  const double error_on_seen = error_of(seen, "before, training images");
+  // Two standard errors of the held-out error.
+  const double noise = 2.0 * std::sqrt(before * (100.0 - before) / static_cast<double>(data_.split.held_out.size()));
+  if (before <= error_on_seen + noise) {
+    say("budget: the network does as well on the held-out images ({:.2f} %) as on others of the training set ({:.2f} %); if it was trained on them, "
+        "the budget is stricter than it looks",
+        before, error_on_seen);
+  }
+  while (const std::optional<int> network = budget_->next()) {
+    Result& result = results_[static_cast<std::size_t>(*network)];
+    finetune(result, checkpoint);
+    require(result.outcome.best_error.has_value(), "{}: no held-out error", result.phase);
+    budget_->record(*network, *result.outcome.best_error);
+    say("budget: {}: held-out error {:.2f} %, {:+.2f}: {}", result.target.to_string(), *result.outcome.best_error, *result.outcome.best_error - before,
+        budget_->trials().back().within ? "within" : "beyond");
+  }
+}
+
+// The files of the network that the budget chose go where those of a single target are.
+void Compression::take_chosen() {
+  const Result& result = results_[static_cast<std::size_t>(*budget_->chosen())];
+  for (const char* name : {kPlanFile, "groups.json", kSurgeryFile}) {
+    io::write_file_atomically(run_.file(name), io::read_file(result.folder / name));
+  }
+  write_network(run_.file(kModelFile), *result.network, metadata(result));
 }
 
 void Compression::finish() {
   std::vector<Network*> networks_there = {&original_};
-  for (Result& result : results_) networks_there.push_back(&*result.network);
+  for (Result& result : results_) {
+    if (result.tuned) networks_there.push_back(&*result.network);
+  }
   const OnDevice there(options_.run.chosen_device, networks_there);
   const Score before = evaluate(original_, set().test, set().normalization, all_indices(set().test), "before");
   nlohmann::json networks = nlohmann::json::array();
+  std::size_t main = 0;  // of `networks`: the smallest, or the one that the budget chose, or came closest
+  const int wanted = budget_ ? budget_->chosen().value_or(budget_->closest()) : static_cast<int>(results_.size()) - 1;
   for (Result& result : results_) {
+    if (!result.tuned) continue;
+    if (&result == &results_[static_cast<std::size_t>(wanted)]) main = networks.size();
     networks.push_back(finish_one(result, before));
-    if (results_.size() > 1) io::write_json(result.folder / "result.json", networks.back());
+    if (several()) io::write_json(result.folder / "result.json", networks.back());
   }
-  nlohmann::json result = networks.back();
+  nlohmann::json result = networks[main];
   result.update({{"command", "compress"},
                  {"architecture", original_.graph().architecture},
                  {"method", options_.method},
@@ -354,7 +452,13 @@ void Compression::finish() {
                  {"selected_by", data_.split.held_out.empty() ? "last epoch" : "held-out images"},
                  {"search_epochs", options_.method == "hinge" && options_.plan.empty() ? options_.search.epochs : 0},
                  {"finetune_epochs", options_.finetune.epochs}});
-  if (networks.size() > 1) result["networks"] = networks;
+  if (several()) result["networks"] = networks;
+  if (budget_) {
+    std::vector<std::string> names;
+    for (const Result& candidate : results_) names.push_back(candidate.target.to_string());
+    result["budget"] = to_json(*budget_, names);
+    if (budget_->chosen()) take_chosen();
+  }
   if (!options_.expected.is_null()) {
     result["recipe"] = options_.recipe, result["expected"] = options_.expected;
     say("the paper's row ({}): {}", options_.recipe, options_.expected.dump());

@@ -6,12 +6,16 @@
 //   groups.json            every group's score, cost and fate: what `hinge explain` reads
 //   surgery.safetensors    behind surgery, before fine-tuning
 //   model.safetensors      the result
+//   tuned.json             its error on the held-out images, when fine-tuning is done
 //   result.json            its scores and costs; where there are several, the run's own has all of them
+// With --max-error-increase there are several candidates, some of which are fine-tuned; the files of the one that is chosen are
+// copied to the run folder.
 // and, in the run folder, report.html: all of it for people.
 #pragma once
 
 #include "compress/latency.h"
 #include "compress/surgery.h"
+#include "tools/hinge/error_budget.h"
 #include "tools/hinge/search.h"
 #include "tools/hinge/session.h"
 
@@ -21,6 +25,7 @@ struct CompressOptions {
   WeightsOptions weights;
   DataOptions data;
   std::vector<std::string> target = {"flops=0.5"};
+  double max_error_increase = -1.0;  // points; below 0: the targets are the request, whatever the error
   std::string count = "macs";
   std::int64_t latency_batch = 1;
   std::string layer_times;  // file of the clock's table; "": the user's cache
@@ -36,6 +41,7 @@ struct CompressOptions {
 
   void declare(CLI::App& app, Flags& flags);
   compress::GroupOptions groups() const;
+  bool has_budget() const { return max_error_increase >= 0.0; }
 };
 
 // What is asked of one network, checked before anything is trained.
@@ -46,6 +52,8 @@ struct CompressionTask {
 };
 // Throws UsageError for everything that is wrong with the request. A target in time makes it measure layers.
 CompressionTask make_task(const CompressOptions& options, const Graph& dense);
+// The smallest target that can be reached, rounded up: "flops=0.26". What a search for an error budget steers for by itself.
+std::string smallest_target(const CompressOptions& options, const Graph& dense);
 
 class Compression {
  public:
@@ -60,7 +68,7 @@ class Compression {
     nlohmann::json plan, proof;
     std::optional<Network> network;
     TrainingOutcome outcome;
-    Score after;
+    bool tuned = false;
   };
 
   std::vector<Arrival> search(Network& attached, const compress::Budget& budget, const std::optional<io::Checkpoint>& checkpoint);
@@ -72,10 +80,14 @@ class Compression {
   compress::Proof prove(Network& masked, Network& shrunken);
   void reload_surgery(Result& result);
   void finetune(Result& result, const std::optional<io::Checkpoint>& checkpoint);
+  void finetune_within_budget(const std::optional<io::Checkpoint>& checkpoint);
   void finish();
+  void take_chosen();
   nlohmann::json finish_one(Result& result, const Score& before);
 
   TrainerSetup setup(const std::string& phase, const TrainingOptions& training, bool keep_best);
+  // A folder for each target? With a budget also where there is one candidate: it may not be delivered.
+  bool several() const { return task_.targets.size() > 1 || options_.has_budget(); }
   const data::Dataset& set() const { return data_.dataset; }
   Metadata metadata(const Result& result) const;
 
@@ -84,7 +96,8 @@ class Compression {
   RunFolder& run_;
   Network original_;
   LoadedData data_;
-  std::vector<Result> results_;
+  std::vector<Result> results_;  // from the largest to the smallest
+  std::optional<ErrorBudget> budget_;
   Stream stream_;
 };
 

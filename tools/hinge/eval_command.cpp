@@ -68,7 +68,7 @@ Action declare_eval(CLI::App& app) {
   flags.option("--threads", options->threads, "Threads to compute with (0: all)")->check(CLI::Range(0, 1024));
   app.footer(
       "Example:\n  hinge eval --weights resnet20.safetensors --model resnet20 --shortcut A-stride --data cifar10 "
-      "--data-dir DIR\n             --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225");
+      "--data-dir DIR \\\n      --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225");
   return [options] { evaluate_file(*options); };
 }
 

@@ -72,7 +72,7 @@ Action declare_export(CLI::App& app) {
   flags.option("--out", options->out, "File to write");
   app.footer(
       "Examples:\n  hinge export --weights RUN/model.safetensors --format onnx --out small.onnx\n"
-      "  hinge export --weights resnet18.safetensors --model resnet18 --input 160x160 --out resnet18.onnx");
+      "  hinge export --weights mobilenet_v2.safetensors --model mobilenet_v2 --input 160x160 --out mobilenet_v2.onnx");
   return [options] { export_network(*options); };
 }
 

@@ -128,6 +128,7 @@ void RunOptions::declare(CLI::App& app, Flags& flags) {
   flags.option("--threads", threads, "Threads to compute with (0: all)")->check(CLI::Range(0, 1024));
   flags.option("--conv-choices", conv_choices, "conv_choices.json of a run whose bytes this one must repeat");
   flags.option("--json", json, "Write the result as JSON to a file, or to standard output with -");
+  flags.flag("--tensorboard", tensorboard, "Write every epoch's numbers for TensorBoard too ('tensorboard --logdir RUN')");
 }
 
 LoadedData load_data(const DataOptions& options, const std::optional<data::Normalization>& of_file, bool test_only) {

@@ -62,6 +62,7 @@ struct RunOptions {
   std::uint64_t seed = 0;
   int checkpoint_every = 200;
   int threads = 0;
+  bool tensorboard = false;
   DeviceOptions device;
   Device chosen_device;  // set by start_run
 

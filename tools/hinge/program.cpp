@@ -32,7 +32,9 @@ int report(const char* what, int code) {
 
 std::vector<std::string> names_of_commands(const CLI::App& app) {
   std::vector<std::string> names;
-  for (const CLI::App* command : app.get_subcommands({})) names.push_back(command->get_name());
+  for (const CLI::App* command : app.get_subcommands({})) {
+    if (!is_hidden(*command)) names.push_back(command->get_name());
+  }
   return names;
 }
 
@@ -92,6 +94,7 @@ int run_program(int argc, const char* const* argv) {
   add("time", "Say how fast networks run on this machine, and each of their layers.", &declare_time);
   add("prox", "Apply a regulariser's proximal step to one matrix of a file.", &declare_prox);
   add("info", "Count a network's parameters and operations.", &declare_info);
+  add("reference", "Write docs/reference from the options.", &declare_reference);
   add("completion", "Write a script that lets a shell complete commands and options.", &declare_completion);
 
   try {

@@ -221,8 +221,8 @@ Action declare_prox(CLI::App& app) {
   flags.flag("--list", options->list, "Print every regulariser with its equation and options");
   app.footer(
       "With x_g the norm of group g before, x the one after:  x = argmin 1/2 (x - x_g)^2 + step * penalty(x)\n"
-      "Examples:\n  hinge prox net.safetensors --tensor fc.weight --groups columns --regularizer l1/2 --step 0.1 --out smaller.safetensors\n"
-      "  hinge prox net.safetensors --tensor fc.weight --regularizer logsum --option eps=1e-2 --step 0.05 --json -\n"
+      "Examples:\n  hinge prox net.safetensors --tensor linear.weight --groups columns --regularizer l1/2 --step 0.1 --out smaller.safetensors\n"
+      "  hinge prox net.safetensors --tensor linear.weight --regularizer logsum --option eps=1e-2 --step 0.05 --json -\n"
       "  hinge prox --list");
   return [options] {
     if (options->json == "-") lines_to_stderr();

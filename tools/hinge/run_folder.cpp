@@ -5,18 +5,24 @@
 
 #include <chrono>
 #include <ctime>
+#include <fstream>
+#include <sstream>
 
 #include "engine/core/processor.h"
 #include "engine/io/json.h"
+#include "engine/io/tfrecord.h"
 #include "hinge_version.h"
 #include "tools/hinge/console.h"
 #include "tools/hinge/device_option.h"
+#include "tools/hinge/tensorboard.h"
 
 namespace hinge::cli {
 namespace {
 
 constexpr const char* kConfig = "config.json";
 constexpr const char* kChoices = "conv_choices.json";
+
+double seconds_now() { return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count(); }
 
 }  // namespace
 
@@ -74,10 +80,33 @@ std::optional<io::Checkpoint> RunFolder::load() {
   return checkpoint;
 }
 
-void RunFolder::metric(const nlohmann::json& line) { metrics_->line(io::json_text(line, "metrics")); }
+void RunFolder::metric(const nlohmann::json& line) {
+  metrics_->line(io::json_text(line, "metrics"));
+  if (events_) events_->append(scalars_record(line, seconds_now()));
+}
+
+void RunFolder::write_events() {
+  events_ = std::make_unique<io::AppendFile>(file(kEventsFile));
+  keep_events();
+}
 
 void RunFolder::rewind_metrics(std::uint64_t bytes) {
   if (metrics_->size() > bytes) metrics_->truncate(bytes);
+  if (events_) keep_events();
+}
+
+// As many records as there are lines of metrics, and the version's; what a kill left undone between the two is made up for.
+void RunFolder::keep_events() {
+  std::vector<nlohmann::json> lines;
+  std::istringstream metrics(io::read_file(file("metrics.jsonl")));
+  for (std::string line; std::getline(metrics, line);) lines.push_back(io::parse_json(line, file("metrics.jsonl").string()));
+  const std::string records = io::read_file(file(kEventsFile));
+  const auto wanted = static_cast<std::int64_t>(lines.size()) + 1;
+  events_->truncate(io::tfrecord_offset(records, wanted));
+  for (std::int64_t there = 0; there < wanted; ++there) {
+    if (io::tfrecord_offset(records, there + 1) > io::tfrecord_offset(records, there)) continue;
+    events_->append(there == 0 ? version_record(seconds_now()) : scalars_record(lines[static_cast<std::size_t>(there - 1)], seconds_now()));
+  }
 }
 
 void RunFolder::record_choices() {

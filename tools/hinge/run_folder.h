@@ -4,6 +4,7 @@
 //   environment.json    version, processor, threads
 //   conv_choices.json   which convolution ran for which shape: with it a repeated run makes the same bytes
 //   metrics.jsonl       one JSON object per line and epoch
+//   events.out.tfevents.hinge   the same for TensorBoard, where it was asked for
 //   checkpoint*.safetensors   the state of the run, and the one before it
 //   result.json         the outcome
 #pragma once
@@ -34,6 +35,8 @@ class RunFolder {
   std::optional<io::Checkpoint> load();
 
   void metric(const nlohmann::json& line);
+  // From now on metrics go into TensorBoard's event file too.
+  void write_events();
   // Forgets metrics written after the checkpoint that says `bytes`.
   void rewind_metrics(std::uint64_t bytes);
   std::uint64_t metric_bytes() const { return metrics_->size(); }
@@ -46,11 +49,12 @@ class RunFolder {
 
  private:
   explicit RunFolder(std::filesystem::path path);
+  void keep_events();
 
   std::filesystem::path path_;
   nlohmann::json config_;
   std::unique_ptr<io::FolderLock> lock_;
-  std::unique_ptr<io::AppendFile> metrics_;
+  std::unique_ptr<io::AppendFile> metrics_, events_;
   kernels::ConvChoices recorded_choices_;
 };
 

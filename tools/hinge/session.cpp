@@ -29,6 +29,7 @@ RunFolder start_run(const std::string& command, CLI::App& app, Flags& flags, Run
     flags.set(run.config()["options"], origin);
     if (options.json == "-") lines_to_stderr();
   }
+  if (options.tensorboard) run.write_events();
   set_threads(options.threads);
   if (resuming) options.chosen_device = options.device.choose();
   run.restore_choices(options.conv_choices);

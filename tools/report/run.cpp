@@ -97,6 +97,13 @@ void read_groups(const fs::path& file, Run& run, Compressed& compressed) {
   });
 }
 
+ErrorBudget budget_of(const json& j) {
+  ErrorBudget budget{.increase = j.at("max_error_increase"), .before = j.at("held_out_error_before"), .candidates = j.at("candidates"), .trials = {}, .chosen = {}};
+  for (const json& trial : j.at("tried")) budget.trials.push_back({trial.at("target"), trial.at("held_out_error"), trial.at("increase"), trial.at("within")});
+  if (!j.at("chosen").is_null()) budget.chosen = j.at("chosen").get<std::string>();
+  return budget;
+}
+
 void read_result(const fs::path& folder, Run& run) {
   const fs::path file = folder / "result.json";
   if (!fs::exists(file)) return;
@@ -109,6 +116,7 @@ void read_result(const fs::path& folder, Run& run) {
       for (const auto& [key, value] : result["environment"].items()) run.environment[key] = value.is_string() ? value.get<std::string>() : value.dump();
     }
     run.expected = result.value("expected", json());
+    if (result.contains("budget")) run.budget = budget_of(result["budget"]);
     if (!result.contains("before")) {
       run.trained = score_of(result);
       return;

@@ -51,6 +51,19 @@ struct Compressed {
   std::vector<Layer> layers;
 };
 
+// --max-error-increase: which networks were fine-tuned to find the smallest within the budget, in the order in which they were.
+struct ErrorBudget {
+  struct Trial {
+    std::string target;
+    double held_out_error = 0.0, increase = 0.0;  // per cent, points
+    bool within = false;
+  };
+  double increase = 0.0, before = 0.0;  // points allowed; held-out error of the network as it came
+  std::vector<std::string> candidates;  // from the largest to the smallest
+  std::vector<Trial> trials;
+  std::optional<std::string> chosen;
+};
+
 struct Epoch {
   std::string phase;  // "search", "finetune", "finetune flops-0.5", "train"
   int number = 1;
@@ -64,6 +77,7 @@ struct Run {
   std::string command, architecture, method, mode, finished, selected_by;
   std::vector<Compressed> compressed;  // of `hinge compress`, from the largest target to the smallest
   std::optional<Score> trained;        // of `hinge train` and `finetune`
+  std::optional<ErrorBudget> budget;
   std::vector<Epoch> epochs;
   std::vector<std::string> sets;                   // names of the histograms' rows
   nlohmann::json config;                           // {"command", "options"}

@@ -131,7 +131,7 @@ std::string search_figure(const Run& run, const std::string& title, double facto
 // 100 * the share in "flops=0.5"; nothing where the target is of another kind.
 std::optional<double> flops_target(const Run& run) {
   if (run.compressed.empty()) return std::nullopt;
-  const std::string& target = run.compressed.back().target;
+  const std::string& target = run.budget ? run.budget->candidates.back() : run.compressed.back().target;
   if (!target.starts_with("flops=")) return std::nullopt;
   const double value = std::strtod(target.c_str() + 6, nullptr);
   return value > 0.0 ? std::optional(100.0 * value) : std::nullopt;
@@ -161,12 +161,19 @@ std::string short_name(const Run& run) {
 
 std::string headline_section(const Run& run) {
   std::string sub = fmt::format("hinge {}", run.command);
-  if (!run.compressed.empty()) sub += fmt::format(", method {}{}, target {}", run.method, run.mode.empty() ? "" : ", mode " + run.mode, run.compressed.back().target);
+  if (!run.compressed.empty()) sub += fmt::format(", method {}{}", run.method, run.mode.empty() ? "" : ", mode " + run.mode);
+  if (run.budget) {
+    sub += fmt::format(", at most {} points more held-out error", run.budget->increase);
+  } else if (!run.compressed.empty()) {
+    sub += ", target " + run.compressed.back().target;
+  }
   if (!run.selected_by.empty()) sub += ", selected by " + run.selected_by;
   if (!run.finished.empty()) sub += ", finished " + run.finished;
   std::string html = fmt::format("<p class=\"soft\">{}</p>", escaped(sub));
   if (run.finished.empty()) html += "<p class=\"bad\">This run isn't finished: it has no result.json yet.</p>";
+  const std::optional<std::string> chosen = run.budget ? run.budget->chosen : std::nullopt;  // the others are in the budget's table
   for (const Compressed& c : run.compressed) {
+    if (chosen && c.target != *chosen) continue;
     if (run.compressed.size() > 1) html += fmt::format("<p><strong>{}</strong></p>", escaped(c.target));
     html += cards_of(c) + table({"", "before", "after", "change"}, rows_of(c));
   }
@@ -199,6 +206,21 @@ std::string trade_off_section(const std::vector<Run>& runs) {
   const bool controlled = std::ranges::any_of(runs, [](const Run& run) { return !run.method.empty() && run.method != "hinge"; });
   if (!controlled) note += " There is no control here: compare with a run of --method random, svd or l1-norm at the same target by naming both folders to hinge report.";
   return section("Trade-off", fmt::format("<p class=\"soft\">{}</p>{}", escaped(note), figure));
+}
+
+std::string budget_section(const Run& run) {
+  if (!run.budget) return "";
+  const ErrorBudget& budget = *run.budget;
+  std::vector<std::vector<std::string>> rows;
+  for (const ErrorBudget::Trial& trial : budget.trials) {
+    rows.push_back({trial.target, percent(trial.held_out_error), fmt::format("{:+.2f}", trial.increase), trial.within ? "within" : "beyond", budget.chosen == trial.target ? "chosen" : ""});
+  }
+  const std::string verdict = budget.chosen ? fmt::format("Chosen: {}, the smallest that keeps within it.", *budget.chosen) : "No network keeps within it.";
+  return section("Error budget",
+                 fmt::format("<p{}>{}</p><p class=\"soft\">Held-out error {} before, at most {} allowed. Bisection over {} sizes on the path of one search; each that was tried was fine-tuned and "
+                             "scored on the held-out images. The test images had no part in it.</p>{}",
+                             budget.chosen ? "" : " class=\"bad\"", escaped(verdict), percent(budget.before), percent(budget.before + budget.increase), budget.candidates.size(),
+                             table({"network", "held-out error", "points", "the budget", ""}, rows)));
 }
 
 std::string layers_section(const Run& run) {

@@ -15,6 +15,7 @@ std::string short_name(const Run& run);
 
 std::string headline_section(const Run& run);
 std::string trade_off_section(const std::vector<Run>& runs);
+std::string budget_section(const Run& run);
 std::string layers_section(const Run& run);
 std::string training_section(const Run& run);
 std::string histogram_section(const Run& run);

@@ -33,6 +33,7 @@ TEST_CASE("numbers at the edges take the bytes they need") {
         bytes({0x08, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f}));
   CHECK(ProtoMessage().integer(16, 1).encoded() == bytes({0x80, 0x01, 0x01}));  // a field number above 15
   CHECK(ProtoMessage().real(2, 1.0f).encoded() == bytes({0x15, 0x00, 0x00, 0x80, 0x3f}));
+  CHECK(ProtoMessage().real64(1, 1.0).encoded() == bytes({0x09, 0, 0, 0, 0, 0, 0, 0xf0, 0x3f}));
   CHECK(ProtoMessage().text(1, "").encoded() == bytes({0x0a, 0x00}));
 }
 
