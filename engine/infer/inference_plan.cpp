@@ -24,6 +24,16 @@ double median(std::vector<double> samples) {
   return samples[samples.size() / 2];
 }
 
+// Folded where the host can read the weights, and then where the network lies.
+std::unique_ptr<Network> folded(const Network& network) {
+  if (network.device().is_cpu()) return std::make_unique<Network>(fold_batch_norm(network));
+  Network copy = network.clone();
+  copy.move_to(Device{});
+  auto result = std::make_unique<Network>(fold_batch_norm(copy));
+  result->move_to(network.device());
+  return result;
+}
+
 }  // namespace
 
 const char* name_of(InferenceMethod method) {
@@ -41,7 +51,7 @@ InferenceMethod inference_method_of(const std::string& name) {
 }
 
 InferencePlan::InferencePlan(const Network& network, const InferenceOptions& options)
-    : network_(std::make_unique<Network>(fold_batch_norm(network))), forms_(options.forms), threads_(omp_get_max_threads()) {
+    : network_(folded(network)), forms_(options.forms), threads_(omp_get_max_threads()) {
   require(options.batch >= 1, "inference: a batch of {}, expected at least 1", options.batch);
   if (!network.device().is_cpu()) {
     require(options.method == InferenceMethod::kMeasured || options.method == InferenceMethod::kLibrary,

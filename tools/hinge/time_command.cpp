@@ -109,7 +109,7 @@ Action declare_time(CLI::App& app) {
   flags.flag("--layers", options->layers, "Every layer's time too");
   flags.group("Output");
   flags.option("--json", options->json, "Write the result as JSON to a file, or to standard output with -");
-  app.footer("Examples:\n  hinge time --model resnet56\n  hinge time --weights resnet56.safetensors,RUN/model.safetensors --batch 1,128 --layers");
+  app.footer("Examples:\n  hinge time --model resnet20\n  hinge time --weights resnet20.safetensors,RUN/model.safetensors --batch 1,128 --layers");
   return [options] { measure(*options); };
 }
 
