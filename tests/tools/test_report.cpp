@@ -1,6 +1,7 @@
 // The report: one page from a run's files, well-formed, self-contained, with the run's numbers and nothing executable.
 #include <cmath>
 #include <cstdlib>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "engine/io/json.h"
@@ -68,6 +69,26 @@ TEST_CASE("the page of a run shows the numbers of its files") {
   const json groups = io::read_json(kSample + "/groups.json");
   CHECK(count_of(page, "<div class=\"layer\">") == static_cast<int>(groups["sets"].size() + groups["refused"].size()));
   CHECK(count_of(page, "<figure>") == 1 + 5 + 1 + static_cast<int>(groups["sets"].size()));  // trade-off, curves, histograms
+}
+
+TEST_CASE("the page says what each layer took before and after, the slower ones marked") {
+  const io::Scratch scratch;
+  const auto run = copy_of_sample(scratch, "run");
+  const std::string without = report::page_of({report::read_run(run)});
+  CHECK(without.find("Time per layer") == std::string::npos);
+  change(run / "result.json", [](json& result) {
+    result["layer_times"] = {{"batch", 128}, {"method", "images"}, {"layers", {{{"layer", "layer1.0.conv1"}, {"before", 0.004}, {"after", 0.001}}, {{"layer", "<b>pool"}, {"before", 0.001}, {"after", 0.002}}}}};
+  });
+  const std::string page = report::page_of({report::read_run(run)});
+  CHECK(is_well_formed(page, scratch));
+  check_self_contained(page);
+  for (const char* text : {"Time per layer", "in calls of 128", "5.0 before and 3.0 after (60.0 %)", "4.00 &#8594; 1.00 &#181;s", ">25 %<", "class=\"slower\" width=\"50.00\"", "&lt;b&gt;pool"}) {
+    INFO(text);
+    CHECK(page.find(text) != std::string::npos);
+  }
+  CHECK(count_of(page, "class=\"slower\"") == 1);
+  change(run / "result.json", [](json& result) { result["layer_times"] = {{"batch", "many"}}; });
+  CHECK_THAT(io::error_of([&] { report::read_run(run); }), contains("result.json: not as hinge writes it"));
 }
 
 TEST_CASE("names from files are shown, never executed") {
@@ -138,6 +159,22 @@ TEST_CASE("every compress run writes its page, and the command on it repeats the
   CHECK(is_well_formed(page, scratch));
   check_self_contained(page);
   CHECK(page.find("flops=0.8") != std::string::npos);
+  // Every convolution was timed, before and after.
+  const json result = io::read_json(at("run/result.json"));
+  REQUIRE(result.at("networks").size() == 2);
+  const Network original = network_from(read_model_file(at("net.safetensors")), std::nullopt, "net");
+  for (const json& network : result["networks"]) {
+    std::map<std::string, json> times;
+    for (const json& layer : network.at("layer_times").at("layers")) times[layer.at("layer")] = layer;
+    for (const GraphNode& node : original.graph().nodes) {
+      if (node.kind != OpKind::kConv2d) continue;
+      INFO(node.name);
+      REQUIRE(times.contains(node.name));
+      CHECK(times[node.name].at("before").get<double>() > 0.0);
+      CHECK(times[node.name].at("after").get<double>() > 0.0);
+    }
+  }
+  CHECK(page.find("Time per layer") != std::string::npos);
   // The same page from the same files.
   REQUIRE(run_hinge({"report", at("run"), "--out", at("again.html")}).code == 0);
   CHECK(slurp(at("again.html")) == page);

@@ -7,6 +7,7 @@
 #include "engine/core/names.h"
 #include "engine/io/json.h"
 #include "tools/hinge/group_report.h"
+#include "tools/hinge/layer_timing.h"
 #include "tools/hinge/target.h"
 #include "tools/report/page.h"
 
@@ -494,6 +495,7 @@ nlohmann::json Compression::finish_one(Result& result, const Score& before) {
           {"before", side(before, cost_before, ms[0])},
           {"after", side(after, cost_after, ms[1])},
           {"timed_batch", call},
+          {"layer_times", to_json(layer_timings(original_, *result.network, call))},
           {"flops_ratio", ratio(cost_after.macs, cost_before.macs)},
           {"operations_ratio", ratio(cost_after.operations, cost_before.operations)},
           {"parameters_ratio", ratio(cost_after.parameters, cost_before.parameters)},

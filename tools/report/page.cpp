@@ -11,12 +11,12 @@ namespace hinge::report {
 namespace {
 
 std::string run_in_full(const Run& run) {
-  return trade_off_section({run}) + budget_section(run) + layers_section(run) + training_section(run) + histogram_section(run) + proof_section(run) + origin_section(run);
+  return trade_off_section({run}) + budget_section(run) + layers_section(run) + times_section(run) + training_section(run) + histogram_section(run) + proof_section(run) + origin_section(run);
 }
 
 std::string folded(const Run& run) {
   return fmt::format("<details><summary>{}: {}</summary>{}{}</details>\n", escaped(short_name(run)), escaped(title_of(run)), headline_section(run),
-                     budget_section(run) + layers_section(run) + training_section(run) + histogram_section(run) + proof_section(run) + origin_section(run));
+                     budget_section(run) + layers_section(run) + times_section(run) + training_section(run) + histogram_section(run) + proof_section(run) + origin_section(run));
 }
 
 }  // namespace

@@ -122,8 +122,12 @@ void read_result(const fs::path& folder, Run& run) {
       return;
     }
     for (const json& network : result.contains("networks") ? result["networks"] : json::array({result})) {
-      Compressed compressed{.target = network.at("target"), .before = score_of(network.at("before")), .after = score_of(network.at("after")), .proof = {}, .layers = {}};
+      Compressed compressed{.target = network.at("target"), .before = score_of(network.at("before")), .after = score_of(network.at("after")), .proof = {}, .layers = {}, .times = {}};
       if (network.contains("proof")) compressed.proof = proof_of(network["proof"]);
+      if (const auto times = network.find("layer_times"); times != network.end() && !times->is_null()) {
+        compressed.timed_batch = times->at("batch");
+        for (const json& layer : times->at("layers")) compressed.times.push_back({layer.at("layer"), layer.at("before"), layer.at("after")});
+      }
       read_groups(folder / network.value("folder", ".") / "groups.json", run, compressed);
       run.compressed.push_back(std::move(compressed));
     }

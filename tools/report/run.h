@@ -43,12 +43,20 @@ struct Layer {
   std::string reason;
 };
 
+// ms per image of a layer and of what became of it, in calls of `batch` images.
+struct LayerTime {
+  std::string layer;
+  double before = 0.0, after = 0.0;
+};
+
 // One target's network.
 struct Compressed {
   std::string target;
   Score before, after;
   std::optional<Proof> proof;
   std::vector<Layer> layers;
+  std::vector<LayerTime> times;
+  std::int64_t timed_batch = 0;
 };
 
 // --max-error-increase: which networks were fine-tuned to find the smallest within the budget, in the order in which they were.

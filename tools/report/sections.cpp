@@ -13,13 +13,6 @@
 namespace hinge::report {
 namespace {
 
-std::string section(const std::string& heading, const std::string& content) {
-  return content.empty() ? "" : fmt::format("<section><h2>{}</h2>{}</section>\n", escaped(heading), content);
-}
-
-std::string percent(double value, int digits = 2) { return fmt::format("{:.{}f} %", value, digits); }
-double share(double after, double before) { return before > 0.0 ? 100.0 * after / before : 100.0; }
-
 // The first `text_columns` columns are text: the first in one line, the others wrapped.
 std::string table(const std::vector<std::string>& heading, const std::vector<std::vector<std::string>>& rows, std::size_t text_columns = 1) {
   const auto row_of = [&](const std::vector<std::string>& cells, const char* tag) {
@@ -65,25 +58,6 @@ std::vector<std::vector<std::string>> rows_of(const Compressed& c) {
     rows.push_back({"ms per image", fmt::format("{:.4f}", *c.before.milliseconds), fmt::format("{:.4f}", *c.after.milliseconds), percent(share(*c.after.milliseconds, *c.before.milliseconds), 1)});
   }
   return rows;
-}
-
-std::string layer_row(const Layer& layer) {
-  static constexpr const char* kFates[] = {"decomposed", "pruned", "kept"};
-  const char* fate = kFates[static_cast<int>(layer.fate)];
-  const double part = layer.groups > 0 ? 100.0 * layer.kept / layer.groups : 100.0;
-  const std::string carriers = layer.carriers > 0 ? fmt::format(" + {} to carry constants", layer.carriers) : "";
-  const std::string count = layer.groups == 0 ? "left whole" : fmt::format("{} of {} {}{}", layer.kept, layer.groups, layer.unit, carriers);
-  return fmt::format(
-      "<div class=\"layer\"><span class=\"name\">{}</span><span class=\"bar-cell\"><svg class=\"bar\" viewBox=\"0 0 100 10\" preserveAspectRatio=\"none\" role=\"img\" aria-label=\"{:.0f} % stay\">"
-      "<rect class=\"was\" width=\"100\" height=\"10\"/><rect class=\"{}\" width=\"{:.2f}\" height=\"10\"/></svg></span><span class=\"count\">{}</span><span class=\"reason\">{}: {}</span></div>",
-      escaped(layer.name), part, fate, part, escaped(count), fate, escaped(layer.reason));
-}
-
-std::string layers_of(const Compressed& c) {
-  if (c.layers.empty()) return "";
-  std::string rows;
-  for (const Layer& layer : c.layers) rows += layer_row(layer);
-  return "<div class=\"layers\">" + rows + "</div>";
 }
 
 // One value per epoch, along the whole run.
@@ -221,20 +195,6 @@ std::string budget_section(const Run& run) {
                              "scored on the held-out images. The test images had no part in it.</p>{}",
                              budget.chosen ? "" : " class=\"bad\"", escaped(verdict), percent(budget.before), percent(budget.before + budget.increase), budget.candidates.size(),
                              table({"network", "held-out error", "points", "the budget", ""}, rows)));
-}
-
-std::string layers_section(const Run& run) {
-  std::string html;
-  for (const Compressed& c : run.compressed) {
-    const std::string layers = layers_of(c);
-    if (layers.empty()) continue;
-    html += run.compressed.size() > 1 ? fmt::format("<details><summary>{}</summary>{}</details>", escaped(c.target), layers) : layers;
-  }
-  if (html.empty()) return "";
-  return section("Layers",
-                 "<div class=\"key\"><span><span class=\"k0\"></span>decomposed into two thin ones</span><span><span class=\"k1\"></span>channels pruned</span>"
-                 "<span><span class=\"k7\"></span>kept</span><span><span class=\"kw\"></span>removed</span></div>" +
-                     html);
 }
 
 std::string training_section(const Run& run) {

@@ -17,6 +17,7 @@ std::string headline_section(const Run& run);
 std::string trade_off_section(const std::vector<Run>& runs);
 std::string budget_section(const Run& run);
 std::string layers_section(const Run& run);
+std::string times_section(const Run& run);  // per layer, before and after
 std::string training_section(const Run& run);
 std::string histogram_section(const Run& run);
 std::string proof_section(const Run& run);

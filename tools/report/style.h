@@ -55,10 +55,10 @@ path.grid { stroke: var(--rule); stroke-width: 1; fill: none; display: inline; }
 .layer .count { font-variant-numeric: tabular-nums; }
 .layer .reason { color: var(--soft); font-size: 0.84rem; }
 svg.bar { display: block; width: 100%; height: 12px; border-radius: 3px; }
-.was { fill: var(--was); } .decomposed { fill: var(--c0); } .pruned { fill: var(--c1); } .kept { fill: var(--c7); }
+.was { fill: var(--was); } .decomposed { fill: var(--c0); } .pruned { fill: var(--c1); } .kept { fill: var(--c7); } .slower { fill: var(--c4); }
 .key { display: flex; flex-wrap: wrap; gap: 2px 16px; font-size: 0.88rem; color: var(--soft); }
 .key span span { display: inline-block; width: 12px; height: 12px; border-radius: 3px; vertical-align: -1px; margin-right: 5px; }
-.key .k0 { background: var(--c0); } .key .k1 { background: var(--c1); } .key .k7 { background: var(--c7); } .key .kw { background: var(--was); }
+.key .k0 { background: var(--c0); } .key .k1 { background: var(--c1); } .key .k4 { background: var(--c4); } .key .k7 { background: var(--c7); } .key .kw { background: var(--was); }
 pre { background: var(--card); border: 1px solid var(--rule); border-radius: 10px; padding: 12px 14px; margin: 0; white-space: normal; overflow-x: auto; font-size: 0.84rem; }
 pre span { white-space: nowrap; }
 details { margin: 12px 0; } summary { cursor: pointer; font-weight: 600; overflow-wrap: anywhere; }
