@@ -40,6 +40,11 @@ struct ScaleBy {
   static constexpr const char* kName = "scale by a stored factor";
   using Signature = void(std::int64_t size, const float* factor, const float* x, float* y);
 };
+// y = y + share (x - y): y goes the share of the way to x. 0 leaves it, 1 makes it x.
+struct Approach {
+  static constexpr const char* kName = "approach";
+  using Signature = void(std::int64_t size, float share, const float* x, float* y);
+};
 // y = value.
 struct Fill {
   static constexpr const char* kName = "fill";

@@ -45,6 +45,9 @@ void scale(std::int64_t size, float factor, const float* x, float* y) {
   each(size, [=](std::int64_t i) { y[i] = factor * x[i]; });
 }
 void scale_by(std::int64_t size, const float* factor, const float* x, float* y) { scale(size, *factor, x, y); }
+void approach(std::int64_t size, float share, const float* x, float* y) {
+  each(size, [=](std::int64_t i) { y[i] += share * (x[i] - y[i]); });
+}
 void fill(std::int64_t size, float value, float* y) {
   each(size, [=](std::int64_t i) { y[i] = value; });
 }
@@ -92,6 +95,7 @@ const bool registered = register_kernel<ReluForward>(Backend::kCpu, &relu_forwar
                         register_kernel<Add>(Backend::kCpu, &add) &&
                         register_kernel<Scale>(Backend::kCpu, &scale) &&
                         register_kernel<ScaleBy>(Backend::kCpu, &scale_by) &&
+                        register_kernel<Approach>(Backend::kCpu, &approach) &&
                         register_kernel<Fill>(Backend::kCpu, &fill) &&
                         register_kernel<BiasAdd>(Backend::kCpu, &bias_add) &&
                         register_kernel<BiasRelu>(Backend::kCpu, &bias_relu) &&

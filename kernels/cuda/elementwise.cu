@@ -39,6 +39,10 @@ struct PassBelowCeiling {
 struct PassWherePositive {
   __device__ float operator()(float dy, float y) const { return y > 0.0f ? dy : 0.0f; }
 };
+struct PartOfTheWay {
+  float share;
+  __device__ float operator()(float x, float y) const { return y + share * (x - y); }
+};
 struct Sum {
   __device__ float operator()(float a, float b) const { return a + b; }
 };
@@ -81,6 +85,9 @@ void scale(std::int64_t size, float factor, const float* x, float* y, simt::Nati
   map_one("scale", size, x, y, Times{factor}, stream);
 }
 
+void approach(std::int64_t size, float share, const float* x, float* y, simt::NativeStream stream) {
+  map_two("approach", size, x, y, y, PartOfTheWay{share}, stream);
+}
 void scale_by(std::int64_t size, const float* factor, const float* x, float* y, simt::NativeStream stream) {
   map_one("scale by a stored factor", size, x, y, TimesStored{factor}, stream);
 }
@@ -146,6 +153,7 @@ const bool registered = register_kernel<ReluForward>(Backend::kCuda, &relu_forwa
                         register_kernel<Add>(Backend::kCuda, &add) &&
                         register_kernel<Scale>(Backend::kCuda, &scale) &&
                         register_kernel<ScaleBy>(Backend::kCuda, &scale_by) &&
+                        register_kernel<Approach>(Backend::kCuda, &approach) &&
                         register_kernel<Fill>(Backend::kCuda, &fill) &&
                         register_kernel<CappedReluForward>(Backend::kCuda, &capped_relu_forward) &&
                         register_kernel<CappedReluBackward>(Backend::kCuda, &capped_relu_backward) &&

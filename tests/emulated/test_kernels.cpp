@@ -65,6 +65,13 @@ TEST_CASE("elementwise kernels agree with the reference at every size and alignm
         CHECK(mismatch(run([&](float* y) { dispatch<Scale>(kGpu, size, 3.0f, xp, y); }),
                        map(want_a, [](double v) { return 3.0 * v; }), map(absolute(want_a), [](double v) { return 3.0 * v; }),
                        1.0) == "");
+        Array between = want_b, reach = want_b;
+        for (std::int64_t i = 0; i < size; ++i) between[i] += 0.3f * (want_a[i] - want_b[i]), reach[i] = std::fabs(want_b[i]) + std::fabs(want_a[i] - want_b[i]);
+        CHECK(mismatch(run([&](float* y) {
+                         dispatch<Scale>(kGpu, size, 1.0f, zp, y);
+                         dispatch<Approach>(kGpu, size, 0.3f, xp, y);
+                       }),
+                       between, reach, 3.0) == "");
         Array passed = want_a;
         for (std::int64_t i = 0; i < size; ++i) passed[i] = want_b[i] > 0 ? want_a[i] : 0.0;
         CHECK(mismatch(run([&](float* y) { dispatch<ReluBackward>(kGpu, size, xp, zp, y); }), passed, passed, 0.0) == "");

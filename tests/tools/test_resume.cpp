@@ -1,9 +1,11 @@
 // A run that is killed at any moment and resumed ends with the same bytes as one that is not.
 #include <nlohmann/json.hpp>
 
+#include "engine/io/checkpoint.h"
 #include "engine/nn/model_file.h"
 #include "kernels/philox.h"
 #include "tests/support/catch.h"
+#include "tests/support/reference.h"
 #include "tests/support/tiny.h"
 #include "tests/tools/process.h"
 #include "tests/tools/tiny_bench.h"
@@ -36,6 +38,7 @@ struct Bench : TinyBench {
     const auto add = [&](std::initializer_list<const char*> more) { result.insert(result.end(), more.begin(), more.end()); };
     if (command == "train") add({"--model", "resnet8"});
     if (command != "train") add({"--weights", weights.c_str()});
+    if (command == "finetune") add({"--ema", "0.9"});
     if (command == "compress") add({"--search-epochs", "2", "--check-every", "3", "--target", "flops=0.6"});
     return result;
   }
@@ -77,6 +80,32 @@ TEST_CASE("training that is killed and resumed ends with the same bytes") { chec
 TEST_CASE("compression that is killed and resumed, in any phase, ends with the same bytes") { check_killed_equals_whole("compress", 6, SIGKILL); }
 TEST_CASE("fine-tuning that is killed and resumed ends with the same bytes") { check_killed_equals_whole("finetune", 3, SIGKILL); }
 TEST_CASE("Ctrl-C saves, says so with exit code 130, and the resumed run ends with the same bytes") { check_killed_equals_whole("compress", 3, SIGINT); }
+
+TEST_CASE("with --ema the network at the end is the average of the weights, and training goes on as without") {
+  const Bench b;
+  const auto run = [&](const std::string& name, const std::vector<std::string>& more) {
+    std::vector<std::string> arguments = {"finetune", "--data", "cifar10", "--data-dir", b.data, "--weights", b.weights, "--held-out", "0", "--batch", "16", "--epochs", "2", "--out", b.at(name).string()};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const Outcome outcome = run_hinge(arguments);
+    INFO(outcome.output);
+    REQUIRE(outcome.code == 0);
+    return *io::load_checkpoint(b.at(name), "checkpoint");
+  };
+  const io::Checkpoint plain = run("plain", {}), averaged = run("averaged", {"--ema", "0.9", "--conv-choices", b.at("plain/conv_choices.json").string()});
+  const auto values_of = [&](const std::string& name) {
+    const std::string file = b.at(name + "/model.safetensors").string();
+    return network_from(read_model_file(file), std::nullopt, file).values();
+  };
+  int different = 0;
+  for (const auto& [name, value] : values_of("averaged")) {
+    INFO(name);
+    CHECK(same_bytes(value, averaged.tensors.at("average/" + name)));
+    CHECK(same_bytes(averaged.tensors.at("value/" + name), plain.tensors.at("value/" + name)));
+    different += !same_bytes(value, plain.tensors.at("value/" + name));
+  }
+  CHECK(different > 5);
+  CHECK(run_hinge({"train", "--model", "resnet8", "--data", "cifar10", "--data-dir", b.data, "--ema", "1", "--out", b.at("refused").string()}).code == 2);
+}
 
 TEST_CASE("a compressed network describes itself: it is scored with no flag that says what it is") {
   const Bench b;

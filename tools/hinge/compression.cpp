@@ -227,7 +227,7 @@ std::vector<Arrival> Compression::search(Network& attached, const compress::Budg
   const SearchOptions& search = options_.search;
   // The search's own rate is constant; decay, batch and augmentation are the fine-tuning's.
   TrainingOptions training = options_.finetune;
-  training.epochs = search.epochs, training.lr = search.lr, training.schedule = "constant", training.warmup = 0.0;
+  training.epochs = search.epochs, training.lr = search.lr, training.schedule = "constant", training.warmup = 0.0, training.ema = 0.0;
   TrainerSetup trainer_setup = setup("search", training, false);
   trainer_setup.loss.distillation_weight = static_cast<float>(search.distill);
   trainer_setup.teacher = search.distill > 0.0 ? &original_ : nullptr;

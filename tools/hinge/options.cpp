@@ -91,6 +91,7 @@ void TrainingOptions::declare(Flags& flags) {
   flags.flag("--decoupled-decay", decoupled_decay, "Weight decay apart from the gradient");
   flags.flag("--no-norm-decay", no_norm_decay, "No weight decay on BatchNorm and biases");
   flags.option("--label-smoothing", label_smoothing, "")->check(CLI::Range(0.0, 0.99));
+  flags.option("--ema", ema, "Take the exponential moving average of the weights, with this decay per step, e.g. 0.999 (0: the weights themselves)")->check(CLI::Range(0.0, 0.999999));
   flags.flag("--no-augment", no_augment, "No random crop and flip");
 }
 

@@ -46,6 +46,7 @@ struct TrainingOptions {
   double momentum = 0.9, weight_decay = 1e-4;
   bool nesterov = false, decoupled_decay = false, no_norm_decay = false, no_augment = false;
   double label_smoothing = 0.0;
+  double ema = 0.0;  // decay of the weights' average; 0: none
 
   void declare(Flags& flags);
   Schedule make_schedule() const;

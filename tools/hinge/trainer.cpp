@@ -43,6 +43,7 @@ std::map<std::string, Tensor> take(const std::map<std::string, Tensor>& from, co
 Trainer::Trainer(const TrainerSetup& setup, Network& network, Optimizer& optimizer, TrainingHooks& hooks,
                  RunFolder& run)
     : setup_(setup), network_(network), optimizer_(optimizer), hooks_(hooks), run_(run), schedule_(setup.options.make_schedule()), loader_(setup.dataset->train, setup.dataset->normalization, setup.split->train, training_loader(setup, *setup.dataset, network.device())), stream_(stream_of(network.device())), classes_(setup.dataset->classes) {
+  if (setup.options.ema > 0.0) average_.emplace(setup.options.ema, network.values());
   require(loader_.batches() > 0, "{}: no training images are left after holding out {}", setup.phase, setup.split->held_out.size());
 }
 
@@ -56,6 +57,7 @@ void Trainer::restore(const io::Checkpoint& checkpoint) {
   network_.set_values(take(checkpoint.tensors, "value/"));
   optimizer_.restore(take(checkpoint.tensors, "optimizer/"));
   best_values_ = take(checkpoint.tensors, "best/");
+  if (average_) average_->restore(take(checkpoint.tensors, "average/"));
   hooks_.restore(checkpoint);
   run_.rewind_metrics(state.at("metric_bytes").get<std::uint64_t>());
 }
@@ -75,6 +77,7 @@ void Trainer::save() const {
   put(checkpoint.tensors, "value/", network_.values());
   put(checkpoint.tensors, "optimizer/", optimizer_.state());
   put(checkpoint.tensors, "best/", best_values_);
+  if (average_) put(checkpoint.tensors, "average/", average_->values());
   hooks_.save(checkpoint);
   run_.save(checkpoint);
 }
@@ -112,6 +115,25 @@ void Trainer::step(const data::Batch& batch, std::int64_t global_step) {
   sums_.top1 += outcome.top1;
 }
 
+Score Trainer::score_held_out() {
+  std::map<std::string, Tensor> trained;
+  if (average_) {
+    for (const auto& [name, tensor] : network_.values()) trained.emplace(name, tensor.clone());
+    network_.set_values(average_->values());
+  }
+  const Score score = evaluate(network_, setup_.dataset->train, setup_.dataset->normalization, setup_.split->held_out, "held-out images");
+  if (!best_error_ || score.top1_error() < *best_error_) {
+    best_error_ = score.top1_error();
+    best_epoch_ = epoch_ + 1;
+    if (setup_.keep_best) {
+      best_values_.clear();
+      for (const auto& [name, tensor] : network_.values()) best_values_.emplace(name, tensor.copy_on(Device{}));
+    }
+  }
+  if (average_) network_.set_values(trained);
+  return score;
+}
+
 void Trainer::end_epoch(double seconds) {
   const double images = static_cast<double>(sums_.images);
   const double train_loss = sums_.loss_sum / images;
@@ -124,18 +146,9 @@ void Trainer::end_epoch(double seconds) {
                          {"seconds", seconds}};
   std::string held_out_text;
   if (!setup_.split->held_out.empty()) {
-    const Score held_out = evaluate(network_, setup_.dataset->train, setup_.dataset->normalization,
-                                    setup_.split->held_out, "held-out images");
+    const Score held_out = score_held_out();
     line["held_out"] = score_to_json(held_out);
     held_out_text = fmt::format("  held-out error {:.2f} %", held_out.top1_error());
-    if (!best_error_ || held_out.top1_error() < *best_error_) {
-      best_error_ = held_out.top1_error();
-      best_epoch_ = epoch_ + 1;
-      if (setup_.keep_best) {
-        best_values_.clear();
-        for (const auto& [name, tensor] : network_.values()) best_values_.emplace(name, tensor.copy_on(Device{}));
-      }
-    }
   }
   line.update(hooks_.metrics());
   run_.metric(line);
@@ -165,6 +178,7 @@ TrainingOutcome Trainer::run(const std::optional<io::Checkpoint>& checkpoint) {
       if (!batch) break;
       const std::int64_t global_step = static_cast<std::int64_t>(epoch_) * loader_.batches() + batch_;
       step(*batch, global_step);
+      if (average_) average_->after_step(global_step + 1, network_.values(), stream_);
       ++batch_;
       images_here += static_cast<std::int64_t>(batch->labels.size());
       stop = hooks_.after_update(global_step + 1, steps);
@@ -187,7 +201,11 @@ TrainingOutcome Trainer::run(const std::optional<io::Checkpoint>& checkpoint) {
       throw Interrupted(fmt::format("stopped after epoch {}; everything is saved", epoch_));
     }
   }
-  if (setup_.keep_best && !best_values_.empty()) network_.set_values(best_values_);
+  if (setup_.keep_best && !best_values_.empty()) {
+    network_.set_values(best_values_);
+  } else if (average_) {
+    network_.set_values(average_->values());  // nothing was held out to choose by
+  }
   const double seconds = seconds_since(start);
   return {.epochs = epoch_,
           .seconds = seconds,

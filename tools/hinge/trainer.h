@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "engine/optim/optimizer.h"
+#include "engine/optim/weight_average.h"
 #include "engine/train/training_step.h"
 #include "tools/hinge/device_images.h"
 #include "tools/hinge/evaluate.h"
@@ -69,6 +70,8 @@ class Trainer {
   // One step; adds to the epoch's sums.
   void step(const data::Batch& batch, std::int64_t global_step);
   void end_epoch(double seconds);
+  // What is scored and kept: the network with the averaged weights, where there are any.
+  Score score_held_out();
 
   TrainerSetup setup_;
   Network& network_;
@@ -86,6 +89,7 @@ class Trainer {
   Epoch sums_;
   std::optional<double> best_error_;
   int best_epoch_ = 0;
+  std::optional<WeightAverage> average_;  // --ema
   std::map<std::string, Tensor> best_values_;
 };
 
