@@ -7,7 +7,9 @@
 #                                            Copy FOLDER there and run FOLDER/gpu_check.sh
 #
 #   --out FOLDER          where parts are kept (default: build/gpu_check, or results/ in a bundle)
-#   --only PART           that part alone:  tests memcheck racecheck bench bench-tf32 train pytorch
+#   --only PART           that part alone:  tests memcheck racecheck bench bench-tf32 train pytorch rows
+#   --cifar DIR           CIFAR's binary files, for the rows of the paper's tables (part rows)
+#   --minutes N           for that part (default 20); the next call goes on with the list
 #   --cuda-libraries DIR  with --bundle: take cuBLAS and cuDNN along from DIR (1.5 GB; else they must be there)
 #   --tiny                the comparison with PyTorch on small batches
 #   --dry-run             say what would be done
@@ -21,21 +23,23 @@ name=tools/gpu_check.sh
 bundled=false
 [ -f "$here/bundle.txt" ] && bundled=true
 
-parts=(tests memcheck racecheck bench bench-tf32 train pytorch)
-out="" only="" bundle="" libraries="" dry=false tiny=()
+parts=(tests memcheck racecheck bench bench-tf32 train pytorch rows)
+out="" only="" bundle="" libraries="" cifar="" minutes=20 dry=false tiny=()
 die() { echo "$name: $2" >&2; exit "$1"; }
 while [ $# -gt 0 ]; do
   case $1 in
-    --out|--only|--bundle|--cuda-libraries)
+    --out|--only|--bundle|--cuda-libraries|--cifar|--minutes)
       [ $# -ge 2 ] || die 2 "$1 needs a value"
-      case $1 in --out) out=$2 ;; --only) only=$2 ;; --bundle) bundle=$2 ;; --cuda-libraries) libraries=$2 ;; esac
+      case $1 in --out) out=$2 ;; --only) only=$2 ;; --bundle) bundle=$2 ;; --cuda-libraries) libraries=$2 ;; --cifar) cifar=$2 ;; --minutes) minutes=$2 ;; esac
       shift 2 ;;
     --tiny) tiny=(--tiny); shift ;;
     --dry-run) dry=true; shift ;;
-    -h|--help) sed -n '2,22p' "$0" | sed 's/^# \{0,1\}//'; exit 0 ;;
+    -h|--help) sed -n '2,24p' "$0" | sed 's/^# \{0,1\}//'; exit 0 ;;
     *) die 2 "unknown option '$1' (see --help)" ;;
   esac
 done
+[[ $minutes =~ ^[1-9][0-9]*$ ]] || die 2 "--minutes $minutes: expected a whole number above 0"
+[ -z "$cifar" ] || [ -d "$cifar" ] || die 2 "--cifar $cifar: no such folder"
 if [ -n "$only" ]; then
   [[ " ${parts[*]} " == *" $only "* ]] || die 2 "--only $only: no such part (known: ${parts[*]})"
   parts=("$only")
@@ -78,6 +82,7 @@ describe() {
     bench-tf32) echo "hinge-bench in tf32" ;;
     train) echo "ResNet-20 for two epochs on generated images, by graph and eagerly: the same bytes" ;;
     pytorch) echo "compare_pytorch.py: proximal steps and training steps by both" ;;
+    rows) echo "rows of the paper's tables with their controls (hinge reproduce), for $minutes minutes" ;;
   esac
 }
 
@@ -162,6 +167,13 @@ run_part() {
     pytorch)
       python3 -c 'import torch' 2>/dev/null || { echo "skipped: python3 has no torch"; return 77; }
       python3 "$here/compare_pytorch.py" --device cuda --programs "$programs" --out "$out/pytorch.json" "${tiny[@]}" ;;
+    rows)
+      [ -n "$cifar" ] || { echo "skipped: --cifar DIR says where CIFAR is"; return 77; }
+      local rows=(resnet56-50 resnet20-45 resnet56-24 vgg16-61 densenet40-55 resnet164-54 resnext20-59 resnext164-44 table2) code=0
+      timeout -s INT "${minutes}m" "$programs/hinge" reproduce "${rows[@]}" --data-dir "$cifar" --device cuda:0 --precision tf32 --out "$out/rows" || code=$?
+      "$programs/hinge" reproduce --table --out "$out/rows"
+      [ $code -ne 124 ] && [ $code -ne 130 ] || { echo "skipped: cut off after $minutes minutes, everything is saved; the next call goes on"; return 77; }
+      return $code ;;
   esac
 }
 
@@ -173,7 +185,7 @@ for part in "${parts[@]}"; do
   fi
   echo "== $part: $(describe "$part")"
   begun=$SECONDS
-  if [ "$part" = bench ] || [ "$part" = bench-tf32 ] || [ "$part" = pytorch ]; then
+  if [ "$part" = bench ] || [ "$part" = bench-tf32 ] || [ "$part" = pytorch ] || [ "$part" = rows ]; then
     (unset HINGE_POISON; run_part "$part") > "$out/$part.log" 2>&1
   else
     run_part "$part" > "$out/$part.log" 2>&1
@@ -199,7 +211,7 @@ name, driver, memory = (text.strip() for text in (out / "gpu.txt").read_text().s
 date = (out / "started").read_text().strip()
 document = {"device": name, "driver": driver, "memory": memory, "date": date, "parts": {}}
 lines = [f"# {name}, {date}", "", f"Driver {driver}, {memory}. Written by `tools/gpu_check.sh`.", "", "| part | result | seconds |", "| --- | --- | --- |"]
-for part in ("tests", "memcheck", "racecheck", "bench", "bench-tf32", "train", "pytorch"):
+for part in ("tests", "memcheck", "racecheck", "bench", "bench-tf32", "train", "pytorch", "rows"):
     if not (out / f"{part}.code").exists():
         continue
     code, seconds = map(int, (out / f"{part}.code").read_text().split())
@@ -219,6 +231,8 @@ for key in ("bench", "bench-tf32"):
 if "pytorch" in document:
     text = (out / "pytorch.log").read_text().splitlines()
     lines += ["", f"## PyTorch {document['pytorch']['torch']}", ""] + [line for line in text if line.startswith("|")]
+if (out / "rows/table.md").exists():
+    lines += ["", "## Rows of the paper's tables", "", (out / "rows/table.md").read_text().strip()]
 stem = "gpu-" + re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") + "-" + date
 (target / f"{stem}.json").write_text(json.dumps(document, indent=1) + "\n")
 (target / f"{stem}.md").write_text("\n".join(lines) + "\n")

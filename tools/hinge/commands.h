@@ -17,6 +17,7 @@ Action declare_export(CLI::App& app);
 Action declare_report(CLI::App& app);
 Action declare_completion(CLI::App& app);
 Action declare_explain(CLI::App& app);
+Action declare_reproduce(CLI::App& app);
 Action declare_time(CLI::App& app);
 Action declare_reference(CLI::App& app);
 Action declare_prox(CLI::App& app);

@@ -14,6 +14,7 @@ void compress_network(const std::shared_ptr<CompressOptions>& shared, CLI::App& 
   if (options.run.resume.empty()) {
     if (!options.recipe.empty()) options.expected = apply_recipe(options.recipe, app, flags);
     LoadedModel model = load_model(options.weights);
+    if (!options.recipe.empty()) check_recipe(recipe_of(options.recipe), model.network.graph().architecture, options.data.data);
     const bool open_target = options.has_budget() && options.recipe.empty() && app.get_option("--target")->count() == 0;
     const auto check_task = [&] {
       if (open_target) options.target = {smallest_target(options, model.network.graph())};

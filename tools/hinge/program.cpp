@@ -92,6 +92,7 @@ int run_program(int argc, const char* const* argv) {
   add("report", "Show one run, or compare several, as one page for a browser.", &declare_report);
   add("explain", "Say why a compressed network's layers kept what they kept.", &declare_explain);
   add("time", "Say how fast networks run on this machine, and each of their layers.", &declare_time);
+  add("reproduce", "Make rows of the paper's tables, with controls, and the table of what came out.", &declare_reproduce);
   add("prox", "Apply a regulariser's proximal step to one matrix of a file.", &declare_prox);
   add("info", "Count a network's parameters and operations.", &declare_info);
   add("reference", "Write docs/reference from the options.", &declare_reference);

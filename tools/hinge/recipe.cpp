@@ -35,7 +35,14 @@ Recipe recipe_of(const std::string& name_or_file) {
       fail("{}: not a recipe: unknown key '{}' (known: {}){}", name_or_file, key, fmt::join(known, ", "), did_you_mean(key, known));
     }
   }
-  return {name_or_file, json["options"], json.value("expected", nlohmann::json())};
+  return {name_or_file, json.value("network", std::string()), json.value("data", std::string()), json["options"], json.value("expected", nlohmann::json())};
+}
+
+void check_recipe(const Recipe& recipe, const std::string& architecture, const std::string& data) {
+  if (!recipe.network.empty() && !architecture.empty() && recipe.network != architecture) {
+    fail_usage("--recipe {} is for {}, the network is {}", recipe.name, recipe.network, architecture);
+  }
+  if (!recipe.data.empty() && recipe.data != data) fail_usage("--recipe {} is for {}, --data is {}", recipe.name, recipe.data, data);
 }
 
 nlohmann::json apply_recipe(const std::string& name_or_file, const CLI::App& app, Flags& flags) {

@@ -15,12 +15,15 @@
 namespace hinge::cli {
 
 struct Recipe {
-  std::string name;
+  std::string name, network, data;  // the latter two may be empty in a file of a user's own
   nlohmann::json options, expected;
 };
 // Throws UsageError on an unknown name (with the known ones), Error on a file that is no recipe.
 Recipe recipe_of(const std::string& name_or_file);
 std::vector<std::string> recipe_names();
+
+// Throws UsageError if the recipe is for another network than `architecture` or another data set than `data`.
+void check_recipe(const Recipe& recipe, const std::string& architecture, const std::string& data);
 
 // Sets the recipe's options, except those given on the command line. Returns the expected row.
 nlohmann::json apply_recipe(const std::string& name_or_file, const CLI::App& app, Flags& flags);
