@@ -103,18 +103,24 @@ def build(torch, name):
             x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
             return self.fc(x.mean((2, 3)))
 
-    def vgg16():
-        layers, before = [], 3
-        for width in (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512):
-            if width == 0:
-                layers.append(nn.MaxPool2d(2))
-            else:
-                layers += [conv(before, width, 3, bias=True), nn.BatchNorm2d(width), nn.ReLU()]
-                before = width
-        return nn.Sequential(*layers)  # its convolutions are all that the proximal step sees
+    class Vgg16(nn.Module):
+        def __init__(self):
+            super().__init__()
+            layers, before = [], 3
+            for width in (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512, 0):
+                if width == 0:
+                    layers.append(nn.MaxPool2d(2))
+                else:
+                    layers += [conv(before, width, 3, bias=True), nn.BatchNorm2d(width), nn.ReLU()]
+                    before = width
+            self.features = nn.Sequential(*layers)
+            self.classifier = nn.Sequential(nn.Linear(512, 512), nn.Linear(512, 512), nn.Linear(512, 10))
+
+        def forward(self, x):
+            return self.classifier(self.features(x).flatten(1))
 
     torch.manual_seed(1)
-    return {"resnet20": lambda: CifarResNet(20), "resnet56": lambda: CifarResNet(56), "resnet50": ResNet50, "vgg16": vgg16}[name]()
+    return {"resnet20": lambda: CifarResNet(20), "resnet56": lambda: CifarResNet(56), "resnet50": ResNet50, "vgg16": Vgg16}[name]()
 
 
 def filters_of(torch, network):
@@ -235,10 +241,6 @@ def prox_forms(torch, weights, step):
 def compare_prox(torch, arguments, model, folder, clock):
     network = build(torch, model)
     state = {name: value.float() for name, value in network.state_dict().items() if "num_batches" not in name}
-    if model == "vgg16":  # hinge's network goes on behind the convolutions
-        state = {f"features.{name}": value for name, value in state.items()}
-        for i, outputs in enumerate((512, 512, 10)):
-            state.update({f"classifier.{i}.weight": torch.zeros(outputs, 512), f"classifier.{i}.bias": torch.zeros(outputs)})
     source, target = folder / "weights.safetensors", folder / "after.safetensors"
     write_tensors(source, state)
     shortcut = ["--shortcut", "A-stride"] if model == "resnet56" else []
@@ -283,7 +285,7 @@ def compare_step(torch, arguments, model, batch, size, precision, folder, clock)
     write_tensors(data, {"images": images.permute(0, 2, 3, 1), "labels": labels.int()})
     result = {"hinge": None, "hinge_how": "hinge has no bf16", "pytorch": {}}
     if precision != "bf16":
-        shortcut = ["--shortcut", "A-stride"] if model != "resnet50" else []
+        shortcut = ["--shortcut", "A-stride"] if model in ("resnet20", "resnet56") else []
         ours = hinge(arguments, "step", "--weights", str(source), "--model", model, *shortcut, "--batch", str(data), "--rate", str(RATE), "--precision", precision)
         result.update({"hinge": ours["seconds"], "hinge_how": ours["how"]})
 
@@ -369,9 +371,9 @@ def main():
     clock = Clock(torch, arguments.device, arguments.seconds)
     works = {f"prox of {m}": ("prox", m) for m in ("resnet56", "vgg16", "resnet50")}
     precisions = ["fp32", "tf32", "bf16"] if clock.cuda else ["fp32"]
-    shapes = [("resnet20", 128, 32), ("resnet56", 128, 32), ("resnet50", 128, 224)]
+    shapes = [("resnet20", 128, 32), ("resnet56", 128, 32), ("vgg16", 128, 32), ("resnet50", 128, 224)]
     if arguments.tiny:
-        shapes = [("resnet20", 4, 32), ("resnet56", 2, 32), ("resnet50", 2, 64)]
+        shapes = [("resnet20", 4, 32), ("resnet56", 2, 32), ("vgg16", 4, 32), ("resnet50", 2, 64)]
     works.update({f"step of {m}, batch {b}, {s}x{s}, {p}": ("step", m, b, s, p) for m, b, s in shapes for p in precisions})
 
     name = torch.cuda.get_device_name() if clock.cuda else f"CPU, {torch.get_num_threads()} threads"

@@ -6,8 +6,9 @@
 Each round runs every contestant once, one after the other, so that a noisy machine is fair to all. PyTorch is taken at the best of
 its forms (channels-last or not; frozen and optimised TorchScript) and runs as a process of its own with all instruction sets;
 ONNX Runtime runs the file that `hinge export` writes. The outputs of the two are compared before anything is timed: they
-have the same weights only if the export is right. A time is the median of a round's calls; the table has the median round,
-and in brackets the fastest. Needs torch and onnxruntime in the Python that runs it.
+have the same weights only if the export is right. The machine is asked before and after each round how fast it multiplies
+matrices: rounds with less than 0.8 of the best rate seen are left out, and how many were is said. A time is the median of a
+round's calls; the table has the median round, and in brackets the fastest. Needs torch and onnxruntime in the Python that runs it.
 """
 import argparse
 import json
@@ -40,6 +41,18 @@ def median_seconds(call):
         call()
         samples.append(time.perf_counter() - begin)
     return statistics.median(samples)
+
+
+def product_rate():
+    """GFLOP/s of a product of matrices on all threads: low where something else uses the machine."""
+    a = torch.rand(768, 768)
+    return 2e-9 * 768**3 / min(timed(lambda: torch.mm(a, a)) for _ in range(20))
+
+
+def timed(call):
+    begin = time.perf_counter()
+    call()
+    return time.perf_counter() - begin
 
 
 def torch_forms(network, images):
@@ -113,26 +126,33 @@ def main():
     parser.add_argument("--out")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    results = []
-    print("| network | batch | hinge, ms (fastest) | ONNX Runtime | PyTorch | PyTorch / hinge | ONNX Runtime / hinge | forms |")
-    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    results, best_rate = [], 0.0
+    print("| network | batch | hinge, ms (fastest) | ONNX Runtime | PyTorch | PyTorch / hinge | ONNX Runtime / hinge | forms | disturbed rounds |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     with tempfile.TemporaryDirectory() as name, torch.no_grad():
         for network in arguments.networks.split(","):
             runs = contestants(arguments, network, pathlib.Path(name))
             for batch in map(int, arguments.batch.split(",")):
                 seconds = {who: [] for who in runs}
                 forms = {}
+                rounds = []
                 for _ in range(arguments.rounds):
+                    before, measured = product_rate(), {}
                     for who, run in runs.items():
-                        form, best = min(run(batch).items(), key=lambda item: item[1])
-                        seconds[who].append(best)
-                        forms[who] = form
+                        forms[who], measured[who] = min(run(batch).items(), key=lambda item: item[1])
+                    rounds.append((min(before, product_rate()), measured))
+                best_rate = max(best_rate, *(rate for rate, _ in rounds))
+                quiet = [measured for rate, measured in rounds if rate >= 0.8 * best_rate]
+                disturbed = len(rounds) - len(quiet)
+                for measured in quiet or [measured for _, measured in rounds]:
+                    for who in runs:
+                        seconds[who].append(measured[who])
                 median = {who: statistics.median(values) for who, values in seconds.items()}
                 shown = {who: f"{1e3 * median[who]:.2f} ({1e3 * min(seconds[who]):.2f})" for who in runs}
                 print(f"| {network} | {batch} | {shown['hinge']} | {shown['ONNX Runtime']} | {shown['PyTorch']} | "
                       f"{median['PyTorch'] / median['hinge']:.2f} | {median['ONNX Runtime'] / median['hinge']:.2f} | "
-                      f"hinge {forms['hinge']}, PyTorch {forms['PyTorch']} |", flush=True)
-                results.append({"network": network, "batch": batch, "threads": arguments.threads, "seconds": seconds, "forms": forms})
+                      f"hinge {forms['hinge']}, PyTorch {forms['PyTorch']} | {disturbed} of {len(rounds)}{'' if quiet else ' (used all the same)'} |", flush=True)
+                results.append({"network": network, "batch": batch, "threads": arguments.threads, "seconds": seconds, "forms": forms, "disturbed_rounds": disturbed, "rates": [rate for rate, _ in rounds]})
     if arguments.out:
         pathlib.Path(arguments.out).write_text(json.dumps({"torch": torch.__version__, "onnxruntime": onnxruntime.__version__, "results": results}, indent=1) + "\n")
 
