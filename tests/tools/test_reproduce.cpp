@@ -196,6 +196,9 @@ TEST_CASE("the committed results are all found, and a damaged one is named") {
   };
   CHECK(has("resnet20-cifar10-flops0.455/hinge", "hinge"));
   CHECK(has("resnet20-cifar10-flops0.455/l1-norm", "l1-norm"));
+  // The committed table is these results': else run hinge reproduce --table --out docs/results.
+  CHECK(slurp(kResults + "/table.md") == reproduce::markdown_of(reproduce::rows_of(entries)));
+  CHECK(slurp(kResults + "/table.html") == reproduce::page_of(reproduce::rows_of(entries)));
   const io::Scratch scratch;
   std::filesystem::create_directories(scratch / "run");
   json result = io::read_json(kResults + "/resnet20-cifar10-flops0.5/result.json");
