@@ -165,7 +165,10 @@ TEST_CASE("hinge time compares networks and names their layers") {
   for (const nlohmann::json& time : times) {
     CHECK(time.at("milliseconds") > 0.0);
     CHECK(time.at("fastest_milliseconds") <= time.at("milliseconds"));
-    CHECK(time.at("layers").size() == 13);  // 7 convolutions, 2 shortcuts and their additions, pooling, linear layer: all else is fused
+    std::int64_t macs = 0;
+    for (const auto& layer : time.at("layers")) macs += layer.at("macs").get<std::int64_t>();
+    CHECK(macs == Bench::read(file).at("networks").at(0).at("macs").get<std::int64_t>());  // each multiply-add in one step
+    CHECK(time.at("layers").size() == 13);                                                 // 7 convolutions, 2 shortcuts and their additions, pooling, linear layer: all else is fused
   }
   CHECK(outcome.output.find("layer1.0.conv2 + add + relu") != std::string::npos);
   const Outcome wrong = run_hinge({"time", "--model", "resnet8", "--method", "image"});

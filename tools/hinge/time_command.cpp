@@ -1,6 +1,9 @@
 // hinge time: how long networks take, in turns so that a noisy machine is fair to all of them.
 #include <omp.h>
 
+#include <map>
+#include <sstream>
+
 #include "engine/infer/inference_plan.h"
 #include "engine/io/json.h"
 #include "tools/hinge/commands.h"
@@ -44,6 +47,16 @@ std::vector<Timed> networks_of(const Options& options) {
   return result;
 }
 
+// "a.0 + a.1 + relu" does what its nodes do.
+std::int64_t macs_of_step(const std::string& step, const std::map<std::string, std::int64_t>& macs) {
+  std::int64_t sum = 0;
+  std::istringstream words(step);
+  for (std::string word; words >> word;) {
+    if (const auto found = macs.find(word); found != macs.end()) sum += found->second;
+  }
+  return sum;
+}
+
 void measure(const Options& options) {
   if (options.json == "-") lines_to_stderr();
   set_threads(options.threads);
@@ -68,13 +81,17 @@ void measure(const Options& options) {
                        fmt::format("{:.0f}", static_cast<double>(batch) / times[i].median), share(times[i].median, times[0].median), share(macs(i), macs(0))});
       nlohmann::json entry = {{"batch", batch}, {"method", name_of(plans[i].method())}, {"milliseconds", 1e3 * times[i].median}, {"fastest_milliseconds", 1e3 * times[i].least}};
       if (options.layers) {
-        std::vector<std::vector<std::string>> layers = {{"step", "form", "ms", "share"}};
+        std::vector<std::vector<std::string>> layers = {{"step", "form", "ms", "share", "GFLOP/s"}};
+        std::map<std::string, std::int64_t> macs_of;
+        for (const LayerCost& layer : layer_costs(networks[i].network.graph())) macs_of[layer.name] = layer.cost.macs;
         double sum = 0.0;
         const std::vector<StepTime> steps = plans[i].profile(images[i], options.rounds);
         for (const StepTime& step : steps) sum += step.seconds;
         for (const StepTime& step : steps) {
-          layers.push_back({step.name, step.form, fmt::format("{:.4f}", 1e3 * step.seconds), share(step.seconds, sum)});
-          entry["layers"].push_back({{"name", step.name}, {"form", step.form}, {"milliseconds", 1e3 * step.seconds}});
+          const std::int64_t work = macs_of_step(step.name, macs_of);
+          const std::string rate = work > 0 && step.seconds > 0.0 ? fmt::format("{:.0f}", 2e-9 * static_cast<double>(work * batch) / step.seconds) : "";
+          layers.push_back({step.name, step.form, fmt::format("{:.4f}", 1e3 * step.seconds), share(step.seconds, sum), rate});
+          entry["layers"].push_back({{"name", step.name}, {"form", step.form}, {"milliseconds", 1e3 * step.seconds}, {"macs", work}});
         }
         say("{}, batch {}", networks[i].name, batch);
         if (steps.empty()) say("  the library's own forward pass is fastest here; its layers aren't timed");
@@ -106,7 +123,7 @@ Action declare_time(CLI::App& app) {
                "measured (the fastest for the batch), images (16 at a time, one in each lane of a register), channels (one at a time) or library");
   flags.option("--rounds", options->rounds, "Calls of each network; the median counts")->check(CLI::Range(1, 100000));
   flags.option("--threads", options->threads, "Threads to compute with (0: all)")->check(CLI::Range(0, 1024));
-  flags.flag("--layers", options->layers, "Every layer's time too");
+  flags.flag("--layers", options->layers, "Every layer's time too, and its rate: two operations a multiply-add, counted as the plain convolution has them");
   flags.group("Output");
   flags.option("--json", options->json, "Write the result as JSON to a file, or to standard output with -");
   app.footer("Examples:\n  hinge time --model resnet20\n  hinge time --weights resnet20.safetensors,RUN/model.safetensors --batch 1,128 --layers");
