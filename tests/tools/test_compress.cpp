@@ -154,6 +154,33 @@ TEST_CASE("a target in time is met by measurement or refused with the range, and
   CHECK(std::filesystem::exists(b.at("latency") / "layer_times.json"));
 }
 
+TEST_CASE("a teacher from a file is learnt from, and one that is asked nothing or doesn't fit is refused") {
+  const Bench b;
+  write_network(b.at("teacher.safetensors"), tiny_network(7));
+  const auto arguments = [&](const std::string& run, const std::vector<std::string>& more) {
+    std::vector<std::string> words = {"compress", "--weights", b.weights, "--data", "cifar10", "--data-dir", b.data, "--held-out", "20", "--batch", "16", "--search-epochs", "1", "--epochs", "1", "--target", "flops=0.6", "--out", b.at(run).string()};
+    words.insert(words.end(), more.begin(), more.end());
+    return words;
+  };
+  const Outcome own = run_hinge(arguments("own", {})), given = run_hinge(arguments("given", {"--teacher", b.at("teacher.safetensors").string(), "--conv-choices", b.at("own/conv_choices.json").string()}));
+  INFO(own.output << given.output);
+  REQUIRE(own.code == 0);
+  REQUIRE(given.code == 0);
+  CHECK(given.output.find("teacher.safetensors has a held-out error of") != std::string::npos);
+  CHECK(slurp(b.at("own/surgery.safetensors")) == slurp(b.at("given/surgery.safetensors")));  // the search asked nobody
+  CHECK(slurp(b.at("own/model.safetensors")) != slurp(b.at("given/model.safetensors")));
+  // The network itself as its teacher is what happens without one.
+  const Outcome self = run_hinge(arguments("self", {"--teacher", b.weights, "--conv-choices", b.at("own/conv_choices.json").string()}));
+  REQUIRE(self.code == 0);
+  CHECK(slurp(b.at("own/model.safetensors")) == slurp(b.at("self/model.safetensors")));
+  CHECK(run_hinge(arguments("no", {"--teacher", b.weights, "--distill", "0"})).code == 2);
+  CHECK(run_hinge(arguments("no", {"--teacher-model", "resnet20"})).code == 2);
+  const Outcome missing = run_hinge(arguments("no", {"--teacher", b.at("nowhere.safetensors").string()}));
+  CHECK(missing.code != 0);
+  CHECK(missing.output.find("nowhere.safetensors") != std::string::npos);
+  CHECK(!std::filesystem::exists(b.at("no")));
+}
+
 TEST_CASE("hinge time compares networks and names their layers") {
   const Bench b;
   const std::string file = b.at("time.json").string();

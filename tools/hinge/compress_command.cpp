@@ -7,6 +7,17 @@
 namespace hinge::cli {
 namespace {
 
+std::optional<LoadedModel> teacher_of(const CompressOptions& options, const data::Dataset& dataset) {
+  if (options.teacher.empty()) {
+    if (!options.teacher_model.empty()) fail_usage("--teacher-model {} says what is in a file, but --teacher names none", options.teacher_model);
+    return std::nullopt;
+  }
+  if (options.distillation.weight <= 0.0 && options.search.distill <= 0.0) fail_usage("--teacher {} is asked nothing: --distill and --search-distill are 0", options.teacher);
+  LoadedModel teacher = load_model({.weights = options.teacher, .model = options.teacher_model, .shortcut = options.weights.shortcut});
+  check_fit(teacher, dataset);
+  return teacher;
+}
+
 void compress_network(const std::shared_ptr<CompressOptions>& shared, CLI::App& app, Flags& flags) {
   CompressOptions& options = *shared;
   std::optional<LoadedData> data;
@@ -24,6 +35,7 @@ void compress_network(const std::shared_ptr<CompressOptions>& shared, CLI::App& 
     if (options.run.out.empty()) fail_usage("--out is missing: the folder for this run");
     data = load_data(options.data, model.normalization);
     check_fit(model, data->dataset);
+    teacher_of(options, data->dataset);
     check_task();  // costs follow the picture, which the data may have set
   }
   RunFolder run = start_run("compress", app, flags, options.run);
@@ -36,7 +48,8 @@ void compress_network(const std::shared_ptr<CompressOptions>& shared, CLI::App& 
   if (std::filesystem::exists(times)) options.layer_times = times.string();
   CompressionTask task = make_task(options, model.network.graph());
   if (const auto* clock = dynamic_cast<const compress::MeasuredClock*>(task.clock.get())) io::write_json(times, clock->table());
-  Compression(options, std::move(task), run, std::move(model), std::move(*data)).run();
+  std::optional<LoadedModel> teacher = teacher_of(options, data->dataset);
+  Compression(options, std::move(task), run, std::move(model), std::move(teacher), std::move(*data)).run();
 }
 
 }  // namespace

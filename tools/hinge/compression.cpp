@@ -82,6 +82,8 @@ void CompressOptions::declare(CLI::App& app, Flags& flags) {
   flags.group("Fine-tuning");
   finetune.declare(flags);
   distillation.declare(flags);
+  flags.option("--teacher", teacher, "Distil from this network instead of the uncompressed one: safetensors file, same classes and pictures");
+  flags.option("--teacher-model", teacher_model, "What that file holds, where it doesn't say");
   run.declare(app, flags);
 }
 
@@ -170,8 +172,9 @@ CompressionTask make_task(const CompressOptions& options, const Graph& dense) {
   return task;
 }
 
-Compression::Compression(const CompressOptions& options, CompressionTask task, RunFolder& run, LoadedModel model, LoadedData data)
+Compression::Compression(const CompressOptions& options, CompressionTask task, RunFolder& run, LoadedModel model, std::optional<LoadedModel> teacher, LoadedData data)
     : options_(options), task_(std::move(task)), run_(run), original_(std::move(model.network)), data_(std::move(data)) {
+  if (teacher) given_teacher_.emplace(std::move(teacher->network));
   for (const compress::Target& target : task_.targets) {
     const std::string name = fmt::format("flops-{}", target.flops.value_or(1.0));
     results_.push_back({.target = target,
@@ -188,6 +191,11 @@ Compression::Compression(const CompressOptions& options, CompressionTask task, R
 void Compression::run() {
   const std::optional<io::Checkpoint> checkpoint = checkpoint_of(run_, data_.dataset);
   const std::string phase = checkpoint ? checkpoint->state.at("phase").get<std::string>() : "search";
+  // A teacher that was trained on other pictures, or normalised otherwise, is seen here and not in the result.
+  if (given_teacher_ && !data_.split.held_out.empty()) {
+    const OnDevice there(options_.run.chosen_device, {&teacher()});
+    say("teacher: {} has a held-out error of {:.2f} %", options_.teacher, evaluate(teacher(), set().train, set().normalization, data_.split.held_out, "teacher").top1_error());
+  }
   if (phase == "search") {
     operate(checkpoint);
   } else {
@@ -219,7 +227,7 @@ TrainerSetup Compression::setup(const std::string& phase, const TrainingOptions&
           .seed = options_.run.seed,
           .checkpoint_every = options_.run.checkpoint_every,
           .keep_best = keep_best,
-          .teacher = options_.distillation.weight > 0.0 ? &original_ : nullptr,
+          .teacher = options_.distillation.weight > 0.0 ? &teacher() : nullptr,
           .eager = options_.run.device.eager};
 }
 
@@ -230,8 +238,8 @@ std::vector<Arrival> Compression::search(Network& attached, const compress::Budg
   training.epochs = search.epochs, training.lr = search.lr, training.schedule = "constant", training.warmup = 0.0, training.ema = 0.0;
   TrainerSetup trainer_setup = setup("search", training, false);
   trainer_setup.loss.distillation_weight = static_cast<float>(search.distill);
-  trainer_setup.teacher = search.distill > 0.0 ? &original_ : nullptr;
-  const OnDevice there(options_.run.chosen_device, {&attached, &original_});
+  trainer_setup.teacher = search.distill > 0.0 ? &teacher() : nullptr;
+  const OnDevice there(options_.run.chosen_device, {&attached, &original_, &teacher()});
   compress::ProximalOptimizer optimizer(
       std::make_unique<Sgd>(training.sgd()), compress::make_regularizer(search.regularizer, search.parsed_regularizer_options()),
       compress::penalised_sets(attached, task_.structure),
@@ -383,7 +391,7 @@ void Compression::finetune(Result& result, const std::optional<io::Checkpoint>& 
   }
   Sgd optimizer(options_.finetune.sgd());
   TrainingHooks hooks;
-  const OnDevice there(options_.run.chosen_device, {&*result.network, &original_});
+  const OnDevice there(options_.run.chosen_device, {&*result.network, &original_, &teacher()});
   Trainer trainer(setup(result.phase, options_.finetune, true), *result.network, optimizer, hooks, run_);
   result.outcome = trainer.run(checkpoint);
   write_network(result.folder / kModelFile, *result.network, metadata(result));

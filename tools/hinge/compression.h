@@ -35,6 +35,7 @@ struct CompressOptions {
   SearchOptions search;
   TrainingOptions finetune{.epochs = 20, .lr = 0.01};
   DistillationOptions distillation;
+  std::string teacher, teacher_model;  // a stronger network to learn from than the one that is compressed
   RunOptions run;
   std::string recipe;       // where the options came from
   nlohmann::json expected;  // the recipe's row of the paper's tables
@@ -57,7 +58,8 @@ std::string smallest_target(const CompressOptions& options, const Graph& dense);
 
 class Compression {
  public:
-  Compression(const CompressOptions& options, CompressionTask task, RunFolder& run, LoadedModel model, LoadedData data);
+  // `teacher`: whose opinion is distilled; without one, the network that is compressed.
+  Compression(const CompressOptions& options, CompressionTask task, RunFolder& run, LoadedModel model, std::optional<LoadedModel> teacher, LoadedData data);
   void run();
 
  private:
@@ -88,6 +90,7 @@ class Compression {
   TrainerSetup setup(const std::string& phase, const TrainingOptions& training, bool keep_best);
   // A folder for each target? With a budget also where there is one candidate: it may not be delivered.
   bool several() const { return task_.targets.size() > 1 || options_.has_budget(); }
+  Network& teacher() { return given_teacher_ ? *given_teacher_ : original_; }
   const data::Dataset& set() const { return data_.dataset; }
   Metadata metadata(const Result& result) const;
 
@@ -95,6 +98,7 @@ class Compression {
   CompressionTask task_;
   RunFolder& run_;
   Network original_;
+  std::optional<Network> given_teacher_;
   LoadedData data_;
   std::vector<Result> results_;  // from the largest to the smallest
   std::optional<ErrorBudget> budget_;

@@ -1,5 +1,7 @@
 #include "tools/hinge/device_option.h"
 
+#include <algorithm>
+
 #include "engine/core/error.h"
 #include "engine/core/names.h"
 #include "kernels/math_mode.h"
@@ -37,6 +39,8 @@ Device DeviceOptions::choose() const {
 std::string device_description() { return description(); }
 
 OnDevice::OnDevice(Device device, std::vector<Network*> networks) {
+  std::ranges::sort(networks);  // a network that is named twice was where it was before the first
+  networks.erase(std::ranges::unique(networks).begin(), networks.end());
   for (Network* network : networks) {
     before_.emplace_back(network, network->device());
     network->move_to(device);

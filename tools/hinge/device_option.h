@@ -21,7 +21,7 @@ struct DeviceOptions {
 // What results name as the device that was computed on: the last choice.
 std::string device_description();
 
-// Moves networks to a device and, at its end, to where they were.
+// Moves networks to a device and, at its end, to where they were. One may be named twice.
 class OnDevice {
  public:
   OnDevice(Device device, std::vector<Network*> networks);
