@@ -28,7 +28,7 @@ TEST_CASE("gpu_check.sh parses, and without a GPU says what it would do and why 
   if (has_gpu()) return;
   const Outcome dry = shell(kTools + "gpu_check.sh --dry-run");
   CHECK(dry.code == 1);
-  for (const char* part : {"tests", "memcheck", "racecheck", "bench", "bench-tf32", "train", "pytorch"}) {
+  for (const char* part : {"tests", "memcheck", "racecheck", "bench", "bench-tf32", "train", "pytorch", "rows"}) {
     CHECK_THAT(dry.output, contains(std::string("would run: ") + part + ": "));
   }
   CHECK_THAT(dry.output, contains("no NVIDIA GPU can be used here"));
@@ -41,6 +41,21 @@ TEST_CASE("gpu_check.sh refuses unknown options and parts") {
   CHECK(shell(kTools + "gpu_check.sh --frobnicate").code == 2);
   CHECK_THAT(shell(kTools + "gpu_check.sh --only speed").output, contains("no such part (known: tests memcheck"));
   CHECK(shell(kTools + "gpu_check.sh --out").code == 2);
+  CHECK_THAT(shell(kTools + "gpu_check.sh --minutes 0").output, contains("expected a whole number above 0"));
+  CHECK_THAT(shell(kTools + "gpu_check.sh --cifar /nowhere/cifar").output, contains("--cifar /nowhere/cifar: no such folder"));
+}
+
+TEST_CASE("bench.sh refuses what makes no sense before it measures anything") {
+  CHECK(shell("bash -n " + kTools + "bench.sh").output == "");
+  for (const char* words : {"--frobnicate", "--rounds", "--rounds 0", "--rounds three", "--only speed"}) {
+    INFO(words);
+    const Outcome refused = shell(kTools + "bench.sh " + words);
+    CHECK(refused.code == 2);
+    CHECK_THAT(refused.output, contains("tools/bench.sh: "));
+  }
+  const Outcome missing = shell(kTools + "bench.sh --python /nowhere/python3");
+  CHECK(missing.code == 1);
+  CHECK(shell(kTools + "bench.sh --help").code == 0);
 }
 
 TEST_CASE("gpu_check.sh skips what was finished before it was cut off") {
