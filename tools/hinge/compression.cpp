@@ -220,7 +220,8 @@ TrainerSetup Compression::setup(const std::string& phase, const TrainingOptions&
           .checkpoint_every = options_.run.checkpoint_every,
           .keep_best = keep_best,
           .teacher = options_.distillation.weight > 0.0 ? &original_ : nullptr,
-          .eager = options_.run.device.eager};
+          .eager = options_.run.device.eager,
+          .roll_back = options_.run.on_nan == "rollback"};
 }
 
 std::vector<Arrival> Compression::search(Network& attached, const compress::Budget& budget, const std::optional<io::Checkpoint>& checkpoint) {

@@ -3,6 +3,7 @@
 #include <omp.h>
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <chrono>
 #include <ctime>
 #include <fstream>
@@ -69,15 +70,21 @@ RunFolder RunFolder::open(const std::filesystem::path& path) {
   return run;
 }
 
-void RunFolder::save(const io::Checkpoint& checkpoint) {
+void RunFolder::save(io::Checkpoint checkpoint) {
   record_choices();
+  if (!rollbacks_.empty()) checkpoint.state["rollbacks"] = rollbacks_;
   io::save_checkpoint(path_, "checkpoint", checkpoint);
 }
 
 std::optional<io::Checkpoint> RunFolder::load() {
   auto checkpoint = io::load_checkpoint(path_, "checkpoint");
   if (checkpoint && !checkpoint->warning.empty()) say("warning: {}", checkpoint->warning);
+  rollbacks_ = checkpoint ? checkpoint->state.value("rollbacks", nlohmann::json::array()) : nlohmann::json::array();
   return checkpoint;
+}
+
+int RunFolder::rollbacks_in(const std::string& phase) const {
+  return static_cast<int>(std::ranges::count_if(rollbacks_, [&](const auto& event) { return event.at("phase") == phase; }));
 }
 
 void RunFolder::metric(const nlohmann::json& line) {

@@ -10,7 +10,7 @@ RunFolder start_run(const std::string& command, CLI::App& app, Flags& flags, Run
   const bool resuming = !options.resume.empty();
   if (resuming) {
     for (const CLI::Option* option : app.get_options()) {
-      if (option->count() > 0 && option->get_name() != "--resume") {
+      if (option->count() > 0 && option->get_name() != "--resume" && option->get_name() != "--on-nan") {
         fail_usage("--resume takes every option from {}/config.json; remove {}", options.resume, option->get_name());
       }
     }
@@ -26,7 +26,9 @@ RunFolder start_run(const std::string& command, CLI::App& app, Flags& flags, Run
     if (run.config()["command"] != command) {
       fail_usage("{} is a run of 'hinge {}', not of 'hinge {}'", options.resume, run.config()["command"].get<std::string>(), command);
     }
+    const std::string on_nan = options.on_nan;
     flags.set(run.config()["options"], origin);
+    if (app.get_option("--on-nan")->count() > 0) options.on_nan = on_nan;  // what stopped a run may be what a second try is given
     if (options.json == "-") lines_to_stderr();
   }
   if (options.tensorboard) run.write_events();
@@ -51,6 +53,7 @@ void finish_run(RunFolder& run, const RunOptions& options, nlohmann::json result
   result["environment"] = environment();
   result["config"] = run.config();
   result["finished"] = utc_now();
+  if (!run.rollbacks().empty()) result["rollbacks"] = run.rollbacks();
   result["peak_resident_bytes"] = peak_resident_bytes();
   io::write_json(run.file("result.json"), result);
   if (options.json == "-") {
