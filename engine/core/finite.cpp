@@ -33,7 +33,7 @@ std::string NotFinite::to_string() const {
   std::string text = name.empty() ? what : fmt::format("{} of {}", what, name);
   if (!index.empty()) text += fmt::format("[{}]", fmt::join(index, ", "));
   text += std::isnan(value) ? " is nan" : value > 0.0 ? " is inf"
-                                                       : " is -inf";
+                                                      : " is -inf";
   if (of > 1) text += fmt::format(" ({} of {} numbers {} not finite)", count, of, count == 1 ? "is" : "are");
   return text;
 }

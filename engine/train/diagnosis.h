@@ -10,11 +10,11 @@ namespace hinge {
 
 // One step, as it was when something in it wasn't finite.
 struct StepUnderSuspicion {
-  Tensor images;                         // [N, H, W, C]
-  double loss = 0.0;                     // what it came to
-  std::span<const Tensor> gradients;     // in the order of network.parameters(); empty where there are none
-  Network* teacher = nullptr;            // whose opinion was in the loss
-  ForwardOptions forward;                // as the step had them
+  Tensor images;                      // [N, H, W, C]
+  double loss = 0.0;                  // what it came to
+  std::span<const Tensor> gradients;  // in the order of network.parameters(); empty where there are none
+  Network* teacher = nullptr;         // whose opinion was in the loss
+  ForwardOptions forward;             // as the step had them
 };
 
 // The first number that isn't finite, in the order in which a step makes them: images, weights, what each layer puts

@@ -73,3 +73,14 @@ TEST_CASE("the search's other optimisers run on the emulated GPU too") {
     CHECK(outcome.code == 0);
   }
 }
+
+TEST_CASE("what goes wrong inside of a captured graph is found by repeating the steps without one") {
+  const Bench b;
+  std::vector<std::string> arguments = {"train", "--model", "resnet8", "--data", "cifar10", "--data-dir", b.data, "--held-out", "4", "--batch", "4", "--epochs", "1",
+                                        "--device", "cuda:0", "--lr", "1e30", "--seed", "3", "--out", b.at("run")};
+  const Outcome outcome = run_hinge(arguments);
+  INFO(outcome.output);
+  CHECK(outcome.code == 1);
+  CHECK_THAT(outcome.output, contains("repeating steps from epoch 1, step 1 without graphs"));
+  CHECK_THAT(outcome.output, contains("hinge: train, epoch 1, step 2: output of layer1.0.conv1["));
+}

@@ -139,15 +139,3 @@ TEST_CASE("a run folder in use or already used is refused, and changed data too"
   CHECK(changed.code == 1);
   CHECK_THAT(changed.output, contains("data have changed"));
 }
-
-TEST_CASE("a loss that is not a number stops the run, says where, and keeps the last checkpoint") {
-  const Bench b;
-  auto arguments = b.arguments("train", "run");
-  arguments.insert(arguments.end(), {"--lr", "1e30"});
-  const Outcome outcome = run_hinge(arguments);
-  INFO(outcome.output);
-  CHECK(outcome.code == 1);
-  CHECK_THAT(outcome.output, contains("the loss became"));
-  CHECK_THAT(outcome.output, contains("epoch 1, step"));
-  CHECK(std::filesystem::exists(b.at("run/checkpoint.safetensors")));
-}

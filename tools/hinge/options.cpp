@@ -178,8 +178,8 @@ LoadedModel load_model(const WeightsOptions& options) {
   if (options.weights.empty()) fail_usage("--weights is missing: which network?");
   const ModelFile file = read_model_file(options.weights);
   LoadedModel model = {.network = file.graph ? network_from(file, {}, options.weights) : network_of(options, file),
-          .normalization = normalization_of(file, options.weights),
-          .picture_known = file.graph.has_value()};
+                       .normalization = normalization_of(file, options.weights),
+                       .picture_known = file.graph.has_value()};
   try {
     require_finite(model.network);
   } catch (const NotFiniteError& error) {

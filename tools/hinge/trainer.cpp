@@ -100,7 +100,9 @@ std::string Trainer::hint(const NotFinite& found) const {
 }
 
 void Trainer::recover(const NotFiniteError& error) {
-  const std::string where = fmt::format("{}, epoch {}, step {}: {}", setup_.phase, epoch_ + 1, batch_ + 1, error.what());
+  const bool between = batch_ == 0 && sums_.images == 0 && epoch_ > 0;  // of epochs: what would have been saved
+  const std::string place = between ? fmt::format("after epoch {}", epoch_) : fmt::format("epoch {}, step {}", epoch_ + 1, std::min<std::int64_t>(batch_ + 1, loader_.batches()));
+  const std::string where = fmt::format("{}, {}: {}", setup_.phase, place, error.what());
   const std::int64_t failed = global_step_;
   const bool in_graph = step_ && step_->updated_in_graph();
   const int before = run_.rollbacks_in(setup_.phase);
@@ -109,7 +111,7 @@ void Trainer::recover(const NotFiniteError& error) {
          before > 0 ? fmt::format("; rolled back {} times, the rate was {:.3g} of what was asked for", before, rate_factor())
                     : "; --resume with --on-nan rollback goes on from there with half the rate");
   }
-  const nlohmann::json event = {{"phase", setup_.phase}, {"epoch", epoch_ + 1}, {"step", batch_ + 1}, {"found", error.found.to_string()}, {"rate_factor", 0.5 * rate_factor()}};
+  const nlohmann::json event = {{"phase", setup_.phase}, {"where", place}, {"found", error.found.to_string()}, {"rate_factor", 0.5 * rate_factor()}};
   const std::optional<io::Checkpoint> good = run_.load();
   require(good && good->state.at("phase") == setup_.phase, "{}; {} has no checkpoint of this phase to go back to", where, run_.path().string());
   step_.reset();
