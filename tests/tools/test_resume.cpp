@@ -7,26 +7,13 @@
 #include "tests/support/catch.h"
 #include "tests/support/reference.h"
 #include "tests/support/tiny.h"
-#include "tests/tools/process.h"
+#include "tests/tools/essence.h"
 #include "tests/tools/tiny_bench.h"
 
 using namespace hinge;
 using namespace hinge::testing;
 
 namespace {
-
-// Everything of a finished run that must be equal: the network, the plan, the metrics without times.
-std::string essence(const std::filesystem::path& run) {
-  std::string all = slurp(run / "model.safetensors");
-  if (std::filesystem::exists(run / "surgery.safetensors")) all += slurp(run / "surgery.safetensors") + slurp(run / "plan.json");
-  std::istringstream lines(slurp(run / "metrics.jsonl"));
-  for (std::string line; std::getline(lines, line);) {
-    auto json = nlohmann::json::parse(line);
-    json.erase("seconds");
-    all += json.dump() + "\n";
-  }
-  return all;
-}
 
 struct Bench : TinyBench {
   Bench() : TinyBench(30) {}
