@@ -126,3 +126,42 @@ TEST_CASE("a run folder in use or already used is refused, and changed data too"
   CHECK(changed.code == 1);
   CHECK_THAT(changed.output, contains("data have changed"));
 }
+
+TEST_CASE("weights that changed since a run began are refused by their name, and a run that began before fingerprints were kept goes on") {
+  const Bench b;
+  REQUIRE(run_hinge(b.arguments("finetune", "run")).code == 0);
+  CHECK(nlohmann::json::parse(slurp(b.at("run/inputs.json"))).size() == 2);
+  const std::string before = slurp(b.weights);
+  write_network(b.weights, tiny_network(2));
+  const Outcome changed = run_hinge({"finetune", "--resume", b.at("run").string()});
+  CHECK(changed.code == 1);
+  CHECK_THAT(changed.output, contains(b.weights + ", the file of --weights, has changed since this run began"));
+  std::ofstream(b.weights, std::ios::binary) << before;
+  CHECK(run_hinge({"finetune", "--resume", b.at("run").string()}).code == 0);
+  std::filesystem::remove(b.at("run/inputs.json"));
+  CHECK(run_hinge({"finetune", "--resume", b.at("run").string()}).code == 0);
+  CHECK(std::filesystem::exists(b.at("run/inputs.json")));
+}
+
+TEST_CASE("a second process in a run's folder is refused with the id of the first, which is not disturbed") {
+  const Bench b;
+  auto arguments = b.arguments("train", "run");
+  arguments.insert(arguments.end(), {"--epochs", "500"});
+  std::erase(arguments, "2");  // --epochs 2 and --checkpoint-every 2
+  arguments.erase(std::ranges::find(arguments, "--epochs"));
+  arguments.erase(std::ranges::find(arguments, "--checkpoint-every"));
+  const pid_t first = start_hinge(arguments, b.at("log"));
+  while (!std::filesystem::exists(b.at("run/checkpoint.safetensors"))) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  const std::string expected = fmt::format("{} is in use by process {}", b.at("run").string(), first);
+  for (const auto& second : {std::vector<std::string>{"train", "--resume", b.at("run").string()}, b.arguments("train", "run")}) {
+    const Outcome outcome = run_hinge(second);
+    CHECK(outcome.code == 1);
+    CHECK_THAT(outcome.output, contains(expected));
+  }
+  kill(first, SIGTERM);
+  CHECK(wait_for(first) == 130);
+  // A lock whose process died is nobody's, whatever its file says.
+  CHECK(run_and_signal({"train", "--resume", b.at("run").string()}, 300, SIGKILL, b.at("log")) == 128 + SIGKILL);
+  CHECK_FALSE(slurp(b.at("run/.lock")).empty());
+  CHECK(run_and_signal({"train", "--resume", b.at("run").string()}, 300, SIGINT, b.at("log")) == 130);
+}

@@ -186,7 +186,7 @@ Compression::Compression(const CompressOptions& options, CompressionTask task, R
 }
 
 void Compression::run() {
-  const std::optional<io::Checkpoint> checkpoint = checkpoint_of(run_, data_.dataset);
+  const std::optional<io::Checkpoint> checkpoint = checkpoint_of(run_, data_.dataset, {{"--weights", options_.weights.weights}, {"--plan", options_.plan}});
   const std::string phase = checkpoint ? checkpoint->state.at("phase").get<std::string>() : "search";
   if (phase == "search") {
     operate(checkpoint);

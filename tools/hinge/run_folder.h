@@ -2,6 +2,7 @@
 //
 //   config.json         what the run was started with; --resume reads it back
 //   environment.json    version, processor, threads
+//   inputs.json         fingerprints of the data and of files given: a resumed run must find the same
 //   conv_choices.json   which convolution ran for which shape: with it a repeated run makes the same bytes
 //   metrics.jsonl       one JSON object per line and epoch
 //   events.out.tfevents.hinge   the same for TensorBoard, where it was asked for

@@ -53,7 +53,7 @@ void train(const std::shared_ptr<Options>& shared, CLI::App& app, Flags& flags) 
     check_fit(*teacher, set);
   }
 
-  const std::optional<io::Checkpoint> checkpoint = checkpoint_of(run, set);
+  const std::optional<io::Checkpoint> checkpoint = checkpoint_of(run, set, {{"--weights", options.weights.weights}, {"--teacher", options.teacher}});
   network.move_to(options.run.chosen_device);
   if (teacher) teacher->network.move_to(options.run.chosen_device);
   Sgd optimizer(options.training.sgd());
