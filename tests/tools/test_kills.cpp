@@ -86,7 +86,12 @@ void check_what_is_there(const Job& job, const std::string& whole_export) {
 TEST_CASE("training, compression and export that are killed anywhere, also inside of a write, end with the same bytes") {
   const char* chosen = std::getenv("HINGE_KILL_SEED");
   const std::uint64_t seed = chosen != nullptr ? std::stoull(chosen) : 8;
-  const int wanted = long_tests() ? 200 : 20;
+#if defined(__SANITIZE_ADDRESS__)
+  const int usual = 5;
+#else
+  const int usual = 20;
+#endif
+  const int wanted = long_tests() ? 200 : usual;
   Dice dice(seed);
   const TinyBench b(12);
   const auto at = [&](const std::string& name) { return Path(b.at(name)); };

@@ -63,10 +63,9 @@ void check_killed_equals_whole(const std::string& command, int kills, int signal
 
 }  // namespace
 
-TEST_CASE("training that is killed and resumed ends with the same bytes") { check_killed_equals_whole("train", 3, SIGKILL); }
-TEST_CASE("compression that is killed and resumed, in any phase, ends with the same bytes") { check_killed_equals_whole("compress", 6, SIGKILL); }
+// Training and compression, in any phase: test_kills.cpp.
 TEST_CASE("fine-tuning that is killed and resumed ends with the same bytes") { check_killed_equals_whole("finetune", 3, SIGKILL); }
-TEST_CASE("Ctrl-C saves, says so with exit code 130, and the resumed run ends with the same bytes") { check_killed_equals_whole("compress", 3, SIGINT); }
+TEST_CASE("Ctrl-C saves, says so with exit code 130, and the resumed run ends with the same bytes") { check_killed_equals_whole("finetune", 3, SIGINT); }
 
 TEST_CASE("with --ema the network at the end is the average of the weights, and training goes on as without") {
   const Bench b;
