@@ -96,7 +96,7 @@ TEST_CASE("training, compression and export that are killed anywhere, also insid
   const TinyBench b(12);
   const auto at = [&](const std::string& name) { return Path(b.at(name)); };
   const std::vector<std::string> common = {"--data", "cifar10", "--data-dir", b.data, "--held-out", "12", "--batch", "8", "--epochs", "2", "--checkpoint-every", "2", "--seed", "3"};
-  std::vector<Job> jobs = {{"train", {"train", "--model", "resnet8", "--tensorboard"}, {}},
+  std::vector<Job> jobs = {{"train", {"train", "--model", "resnet8", "--tensorboard", "--ema", "0.9"}, {}},
                            {"compress", {"compress", "--weights", b.weights, "--search-epochs", "2", "--check-every", "3", "--target", "flops=0.6"}, {}},
                            {"export", {"export", "--weights", b.weights, "--format", "onnx"}, {}, false}};
   std::map<std::string, std::string> whole;
