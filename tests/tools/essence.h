@@ -10,7 +10,7 @@ namespace hinge::testing {
 // Takes away what differs from one process to the next: times, places, what the machine was.
 inline void forget_circumstances(nlohmann::json& json) {
   if (json.is_object()) {
-    for (const char* key : {"seconds", "milliseconds_per_image", "images_per_second", "environment", "config", "finished", "peak_resident_bytes"}) json.erase(key);
+    for (const char* key : {"seconds", "milliseconds_per_image", "layer_times", "images_per_second", "environment", "config", "finished", "peak_resident_bytes"}) json.erase(key);
   }
   if (json.is_structured()) {
     for (nlohmann::json& child : json) forget_circumstances(child);

@@ -56,6 +56,18 @@ TEST_CASE("a number that isn't finite stops the run, says which and where, and k
   check_good_checkpoint(b.at("run"));
 }
 
+TEST_CASE("however a run goes wrong, between steps or behind an epoch, no checkpoint holds a number that isn't finite") {
+  const Bench b;
+  for (const char* rate : {"1e14", "1e8", "1e4"}) {  // a running statistic, a gradient, held-out images: which it is depends on rounding
+    std::filesystem::remove_all(b.at("run"));
+    const Outcome outcome = run_hinge(b.train("run", {"--lr", rate, "--checkpoint-every", "1"}));
+    INFO(outcome.output);
+    CHECK(outcome.code == 1);
+    CHECK_THAT(outcome.output, contains("not finite"));
+    check_good_checkpoint(b.at("run"));
+  }
+}
+
 TEST_CASE("a run that was rolled back ends as one that began with the lower rate, and says so in its result") {
   const Bench b;
   const Outcome outcome = run_hinge(b.train("rolled", {"--lr", "400", "--on-nan", "rollback"}));
