@@ -6,6 +6,8 @@
 
 #include <chrono>
 #include <csignal>
+#include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -31,8 +33,18 @@ inline std::string slurp(const std::filesystem::path& path) {
 
 // Starts `hinge` with these arguments; output goes to `log`. `faults` is what HINGE_FAULT says (engine/core/fault.h).
 inline pid_t start_hinge(const std::vector<std::string>& arguments, const std::filesystem::path& log, const std::string& faults = "") {
+  std::fflush(nullptr);  // or the child would write what waits in our buffers too
+  // A signal must not meet the test program's own handler, which the child has until it is another program.
+  sigset_t interrupts, before;
+  sigemptyset(&interrupts);
+  sigaddset(&interrupts, SIGINT);
+  sigaddset(&interrupts, SIGTERM);
+  sigprocmask(SIG_BLOCK, &interrupts, &before);
   const pid_t child = fork();
   if (child == 0) {
+    std::signal(SIGINT, SIG_DFL);
+    std::signal(SIGTERM, SIG_DFL);
+    sigprocmask(SIG_SETMASK, &before, nullptr);
     if (!faults.empty()) setenv("HINGE_FAULT", faults.c_str(), 1);
     std::freopen(log.c_str(), "w", stdout);
     dup2(STDOUT_FILENO, STDERR_FILENO);
@@ -44,6 +56,7 @@ inline pid_t start_hinge(const std::vector<std::string>& arguments, const std::f
     execv(HINGE_BINARY, argv.data());
     _exit(127);
   }
+  sigprocmask(SIG_SETMASK, &before, nullptr);
   return child;
 }
 
