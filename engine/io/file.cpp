@@ -25,6 +25,7 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kPartialMark = ".partial-";
 
+// Asked for in a statement behind the call: the order in which arguments are evaluated is left to compilers.
 std::string reason(int error) { return std::generic_category().message(error); }
 
 class Descriptor {
@@ -125,8 +126,8 @@ std::string read_file(const fs::path& path, std::uint64_t max_bytes) {
   const Descriptor descriptor(path, O_RDONLY);
   require(descriptor.get() >= 0, "cannot read {}: {}", path.string(), reason(errno));
   struct stat status {};
-  require(::fstat(descriptor.get(), &status) == 0, "cannot read {}: {}", path.string(),
-          reason(errno));
+  const bool looked = ::fstat(descriptor.get(), &status) == 0;
+  require(looked, "cannot read {}: {}", path.string(), reason(errno));
   const auto expected = static_cast<std::uint64_t>(std::max<off_t>(status.st_size, 0));
   require(expected <= max_bytes, "cannot read {}: it has {} bytes, at most {} are expected",
           path.string(), expected, max_bytes);
@@ -180,8 +181,8 @@ void write_file_atomically(const fs::path& path, std::string_view text) {
 }
 
 void replace_file(const fs::path& from, const fs::path& to) {
-  require(system::rename(from, to) == 0, "cannot rename {} to {}: {}", from.string(),
-          to.string(), reason(errno));
+  const bool renamed = system::rename(from, to) == 0;
+  require(renamed, "cannot rename {} to {}: {}", from.string(), to.string(), reason(errno));
   // rename() does nothing if both names already mean the same file.
   if (from != to) ::unlink(from.c_str());
   sync_folder(folder_of(to));
@@ -219,15 +220,15 @@ void AppendFile::append(std::string_view whole) {
 
 std::uint64_t AppendFile::size() const {
   struct stat status {};
-  require(::fstat(descriptor_, &status) == 0, "cannot tell the size of {}: {}", path_.string(),
-          reason(errno));
+  const bool looked = ::fstat(descriptor_, &status) == 0;
+  require(looked, "cannot tell the size of {}: {}", path_.string(), reason(errno));
   return static_cast<std::uint64_t>(status.st_size);
 }
 
 void AppendFile::truncate(std::uint64_t bytes) {
   require(bytes <= size(), "cannot cut {} to {} bytes: it has {}", path_.string(), bytes, size());
-  require(system::truncate(path_, descriptor_, static_cast<off_t>(bytes)) == 0, "cannot cut {}: {}",
-          path_.string(), reason(errno));
+  const bool cut = system::truncate(path_, descriptor_, static_cast<off_t>(bytes)) == 0;
+  require(cut, "cannot cut {}: {}", path_.string(), reason(errno));
 }
 
 FolderLock::FolderLock(const fs::path& folder) {

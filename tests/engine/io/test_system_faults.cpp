@@ -73,6 +73,7 @@ TEST_CASE("whatever call is refused, the newest checkpoint is the old one or the
     refuse_each(
         call, [&] { save_checkpoint(scratch.folder(), "c", state(step)); },
         [&](const std::string& message) {
+          if (!message.empty()) CHECK_THAT(message, contains(scratch.folder().string()) && contains("Read-only file system"));
           const auto found = load_checkpoint(scratch.folder(), "c");
           REQUIRE(found.has_value());
           CHECK(found->warning.empty());
@@ -96,6 +97,9 @@ TEST_CASE("whatever call is refused, a log has whole lines") {
           CHECK((text == "one\n" || text == "one\ntwo\n"));
           log.truncate(4);
         });
+    set_faults("truncate:1:EROFS");
+    CHECK_THAT(error_of([&] { log.truncate(2); }), contains("log: Read-only file system"));
+    set_faults("");
   }
 }
 
