@@ -6,6 +6,7 @@
 
 #include "compress/row_column.h"
 #include "engine/core/error.h"
+#include "engine/core/finite.h"
 #include "engine/core/names.h"
 
 namespace hinge::compress {
@@ -41,6 +42,9 @@ std::vector<double> mean_norms(const std::vector<PenalisedSet>& sets, const Stre
   std::vector<double> means;
   for (const PenalisedSet& set : sets) {
     const std::vector<float> norms = group_norms(set.parts, stream);
+    for (std::size_t g = 0; g < norms.size(); ++g) {
+      if (!std::isfinite(norms[g])) throw NotFiniteError({.what = "group norm", .name = set.parameters[0]->name, .index = {static_cast<std::int64_t>(g)}, .value = static_cast<double>(norms[g])});
+    }
     const double of_all = std::accumulate(norms.begin(), norms.end(), 0.0) / static_cast<double>(norms.size());
     double sum = 0.0;
     std::int64_t living = 0;
@@ -48,7 +52,7 @@ std::vector<double> mean_norms(const std::vector<PenalisedSet>& sets, const Stre
       if (static_cast<double>(norm) >= kGone * of_all) sum += static_cast<double>(norm), ++living;
     }
     means.push_back(living > 0 ? sum / static_cast<double>(living) : 0.0);
-    require(std::isfinite(means.back()), "{}: the mean of its group norms is {}", set.parameters[0]->name, means.back());
+    require_finite(means.back(), "mean group norm", set.parameters[0]->name);
   }
   return means;
 }

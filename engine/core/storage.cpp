@@ -9,6 +9,7 @@
 #include "engine/core/accelerator.h"
 #include "engine/core/block_cache.h"
 #include "engine/core/error.h"
+#include "engine/core/fault.h"
 
 namespace hinge {
 namespace {
@@ -32,13 +33,13 @@ class CpuCache {
       found->second.pop_back();
       use_.cached -= rounded;
     } else {
-      block = static_cast<std::byte*>(std::aligned_alloc(kAlignment, rounded));
+      block = allocate(rounded);
       if (block == nullptr && use_.cached > 0) {
         release_locked();
-        block = static_cast<std::byte*>(std::aligned_alloc(kAlignment, rounded));
+        block = allocate(rounded);
       }
-      require(block != nullptr, "cpu: out of memory: asked for {} MiB with {} MiB in use",
-              rounded >> 20, use_.used >> 20);
+      require(block != nullptr, "cpu: out of memory: asked for {} bytes with {} MiB in use; a smaller batch needs less",
+              rounded, use_.used >> 20);
     }
     use_.used += rounded;
     if (use_.used > use_.peak) use_.peak = use_.used;
@@ -71,6 +72,10 @@ class CpuCache {
   ~CpuCache() { release_locked(); }
 
  private:
+  // nullptr where the system has no more.
+  static std::byte* allocate(std::size_t bytes) {
+    return error_in(Call::kAllocate) != 0 ? nullptr : static_cast<std::byte*>(std::aligned_alloc(kAlignment, bytes));
+  }
   void release_locked() {
     for (auto& [size, blocks] : free_) {
       for (std::byte* block : blocks) std::free(block);
@@ -102,7 +107,9 @@ class DeviceCache final : SegmentSource {
   }
 
   std::string name() const override { return device_.to_string(); }
-  std::byte* take(std::size_t bytes) override { return static_cast<std::byte*>(own().allocate(bytes, device_.index)); }
+  std::byte* take(std::size_t bytes) override {
+    return error_in(Call::kDeviceAllocate) != 0 ? nullptr : static_cast<std::byte*>(own().allocate(bytes, device_.index));
+  }
   void give(std::byte* segment) noexcept override { accelerator()->release(segment, device_.index); }
   DeviceMemory memory() const override { return own().memory(device_.index); }
   void handed_out(std::byte* block, std::size_t bytes, std::size_t rounded) override { own().handed_out(block, bytes, rounded); }

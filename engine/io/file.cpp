@@ -1,4 +1,4 @@
-// Whole files through POSIX calls; every byte that is written passes through write_some.
+// Whole files through the calls of system_calls.h.
 #include "engine/io/file.h"
 
 #include <fcntl.h>
@@ -10,10 +10,13 @@
 #include <algorithm>
 #include <charconv>
 #include <cstring>
+#include <mutex>
+#include <set>
 #include <system_error>
 #include <utility>
 
 #include "engine/core/error.h"
+#include "engine/io/system_calls.h"
 
 namespace hinge::io {
 namespace {
@@ -22,16 +25,13 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kPartialMark = ".partial-";
 
+// Asked for in a statement behind the call: the order in which arguments are evaluated is left to compilers.
 std::string reason(int error) { return std::generic_category().message(error); }
 
 class Descriptor {
  public:
   // Negative, with errno set, if the file can't be opened.
-  Descriptor(const fs::path& path, int flags) {
-    do {
-      value_ = ::open(path.c_str(), flags | O_CLOEXEC, 0644);
-    } while (value_ < 0 && errno == EINTR);
-  }
+  Descriptor(const fs::path& path, int flags) : value_(system::open(path, flags)) {}
   ~Descriptor() {
     if (value_ >= 0) ::close(value_);
   }
@@ -45,23 +45,10 @@ class Descriptor {
   int value_ = -1;
 };
 
-// One write(), cut short or refused where a test asks for it.
-ssize_t write_some(int descriptor, const std::byte* bytes, std::size_t size) {
-  std::int64_t& budget = faults().fail_write_after_bytes;
-  if (budget == 0) {
-    errno = faults().error;
-    return -1;
-  }
-  if (budget > 0) size = std::min(size, static_cast<std::size_t>(budget));
-  const ssize_t written = ::write(descriptor, bytes, size);
-  if (budget > 0 && written > 0) budget -= written;
-  return written;
-}
-
 // Writes all of `bytes` and adds to `total` what reached the file. Returns 0 or the errno.
-int write_all(int descriptor, std::span<const std::byte> bytes, std::uint64_t& total) {
+int write_all(const fs::path& path, int descriptor, std::span<const std::byte> bytes, std::uint64_t& total) {
   while (!bytes.empty()) {
-    const ssize_t written = write_some(descriptor, bytes.data(), bytes.size());
+    const ssize_t written = system::write(path, descriptor, bytes.data(), bytes.size());
     if (written < 0 && errno == EINTR) continue;
     if (written < 0) return errno;
     if (written == 0) return EIO;
@@ -81,7 +68,7 @@ void sync_folder(const fs::path& folder) {
   require(descriptor.get() >= 0, "cannot open folder {}: {}", folder.string(), reason(errno));
   // EINVAL and ENOTSUP: the file system has no such operation, so there is nothing to wait for.
   const bool synced =
-      ::fsync(descriptor.get()) == 0 || errno == EINVAL || errno == ENOTSUP || errno == EROFS;
+      system::sync(folder, descriptor.get()) == 0 || errno == EINVAL || errno == ENOTSUP || errno == EROFS;
   require(synced, "cannot flush folder {}: {}", folder.string(), reason(errno));
 }
 
@@ -105,16 +92,27 @@ pid_t process_id(std::string_view text) {
   return error == std::errc() && end == text.data() + text.size() && id > 0 ? id : 0;
 }
 
-// Removes what processes that no longer exist were writing into `folder` when they died.
-void remove_orphans(const fs::path& folder) {
+// Removes what processes that no longer exist were writing into `folder` when they died: files whose
+// names begin with `begin`. An own id is another process's too, of a container that was restarted.
+void remove_orphans(const fs::path& folder, std::string_view begin = {}) {
   std::error_code ignored;
   for (const fs::directory_entry& entry : fs::directory_iterator(folder, ignored)) {
     const std::string name = entry.path().filename().string();
     const std::size_t mark = name.rfind(kPartialMark);
-    if (mark == std::string::npos) continue;
+    if (mark == std::string::npos || !name.starts_with(begin)) continue;
     const pid_t writer = process_id(std::string_view(name).substr(mark + kPartialMark.size()));
-    if (writer > 0 && ::kill(writer, 0) != 0 && errno == ESRCH) fs::remove(entry.path(), ignored);
+    const bool gone = writer == ::getpid() || (::kill(writer, 0) != 0 && errno == ESRCH);
+    if (writer > 0 && gone) fs::remove(entry.path(), ignored);
   }
+}
+
+// Before the first time this process writes `path`.
+void remove_orphans_of(const fs::path& path) {
+  static std::mutex mutex;
+  static auto* seen = new std::set<fs::path>;  // never destroyed: files are written late
+  const std::lock_guard lock(mutex);
+  if (!seen->insert(fs::absolute(path)).second) return;
+  remove_orphans(folder_of(path), path.filename().string() + std::string(kPartialMark));
 }
 
 }  // namespace
@@ -128,8 +126,8 @@ std::string read_file(const fs::path& path, std::uint64_t max_bytes) {
   const Descriptor descriptor(path, O_RDONLY);
   require(descriptor.get() >= 0, "cannot read {}: {}", path.string(), reason(errno));
   struct stat status {};
-  require(::fstat(descriptor.get(), &status) == 0, "cannot read {}: {}", path.string(),
-          reason(errno));
+  const bool looked = ::fstat(descriptor.get(), &status) == 0;
+  require(looked, "cannot read {}: {}", path.string(), reason(errno));
   const auto expected = static_cast<std::uint64_t>(std::max<off_t>(status.st_size, 0));
   require(expected <= max_bytes, "cannot read {}: it has {} bytes, at most {} are expected",
           path.string(), expected, max_bytes);
@@ -139,7 +137,7 @@ std::string read_file(const fs::path& path, std::uint64_t max_bytes) {
   std::size_t size = 0;
   while (true) {
     if (size == content.size()) content.resize(content.size() + (1 << 16));
-    const ssize_t got = ::read(descriptor.get(), content.data() + size, content.size() - size);
+    const ssize_t got = system::read(path, descriptor.get(), content.data() + size, content.size() - size);
     if (got < 0 && errno == EINTR) continue;
     require(got >= 0, "cannot read {}: {}", path.string(), reason(errno));
     if (got == 0) break;
@@ -165,13 +163,14 @@ void write_file_atomically(const fs::path& path,
             written, total);
   };
 
+  remove_orphans_of(path);
   const fs::path partial = partial_path(path);
   const Descriptor descriptor(partial, O_WRONLY | O_CREAT | O_TRUNC);
   check(descriptor.get() >= 0 ? 0 : errno);
   PartialFile guard{partial};
-  for (const auto& part : parts) check(write_all(descriptor.get(), part, written));
-  check(::fsync(descriptor.get()) == 0 ? 0 : errno);
-  check(::rename(partial.c_str(), path.c_str()) == 0 ? 0 : errno);
+  for (const auto& part : parts) check(write_all(partial, descriptor.get(), part, written));
+  check(system::sync(partial, descriptor.get()) == 0 ? 0 : errno);
+  check(system::rename(partial, path) == 0 ? 0 : errno);
   guard.renamed = true;
   sync_folder(folder_of(path));
 }
@@ -182,8 +181,8 @@ void write_file_atomically(const fs::path& path, std::string_view text) {
 }
 
 void replace_file(const fs::path& from, const fs::path& to) {
-  require(::rename(from.c_str(), to.c_str()) == 0, "cannot rename {} to {}: {}", from.string(),
-          to.string(), reason(errno));
+  const bool renamed = system::rename(from, to) == 0;
+  require(renamed, "cannot rename {} to {}: {}", from.string(), to.string(), reason(errno));
   // rename() does nothing if both names already mean the same file.
   if (from != to) ::unlink(from.c_str());
   sync_folder(folder_of(to));
@@ -191,7 +190,7 @@ void replace_file(const fs::path& from, const fs::path& to) {
 
 void link_or_copy(const fs::path& from, const fs::path& to) {
   ::unlink(to.c_str());
-  if (::link(from.c_str(), to.c_str()) != 0) write_file_atomically(to, read_file(from, UINT64_MAX));
+  if (system::link(from, to) != 0) write_file_atomically(to, read_file(from, UINT64_MAX));
 }
 
 AppendFile::AppendFile(fs::path path) : path_(std::move(path)) {
@@ -211,25 +210,25 @@ void AppendFile::line(std::string_view text) {
 void AppendFile::append(std::string_view whole) {
   const std::uint64_t before = size();
   std::uint64_t written = 0;
-  const int error = write_all(descriptor_, as_bytes(whole), written);
+  const int error = write_all(path_, descriptor_, as_bytes(whole), written);
   if (error == 0) return;
   // Readers expect whole lines and records, so a begun one is taken back.
-  const bool clean = written == 0 || ::ftruncate(descriptor_, static_cast<off_t>(before)) == 0;
+  const bool clean = written == 0 || system::truncate(path_, descriptor_, static_cast<off_t>(before)) == 0;
   fail("cannot append to {}: {} (wrote {} of {} bytes{})", path_.string(), reason(error), written,
        whole.size(), clean ? "" : ", and they could not be taken back");
 }
 
 std::uint64_t AppendFile::size() const {
   struct stat status {};
-  require(::fstat(descriptor_, &status) == 0, "cannot tell the size of {}: {}", path_.string(),
-          reason(errno));
+  const bool looked = ::fstat(descriptor_, &status) == 0;
+  require(looked, "cannot tell the size of {}: {}", path_.string(), reason(errno));
   return static_cast<std::uint64_t>(status.st_size);
 }
 
 void AppendFile::truncate(std::uint64_t bytes) {
   require(bytes <= size(), "cannot cut {} to {} bytes: it has {}", path_.string(), bytes, size());
-  require(::ftruncate(descriptor_, static_cast<off_t>(bytes)) == 0, "cannot cut {}: {}",
-          path_.string(), reason(errno));
+  const bool cut = system::truncate(path_, descriptor_, static_cast<off_t>(bytes)) == 0;
+  require(cut, "cannot cut {}: {}", path_.string(), reason(errno));
 }
 
 FolderLock::FolderLock(const fs::path& folder) {
@@ -245,8 +244,8 @@ FolderLock::FolderLock(const fs::path& folder) {
   }
   const std::string id = std::to_string(::getpid());
   std::uint64_t written = 0;
-  int error = ::ftruncate(descriptor.get(), 0) == 0 ? 0 : errno;
-  if (error == 0) error = write_all(descriptor.get(), as_bytes(id), written);
+  int error = system::truncate(path, descriptor.get(), 0) == 0 ? 0 : errno;
+  if (error == 0) error = write_all(path, descriptor.get(), as_bytes(id), written);
   require(error == 0, "cannot lock {}: {}", folder.string(), reason(error));
   remove_orphans(folder);
   descriptor_ = descriptor.release();

@@ -20,7 +20,8 @@ namespace hinge::io {
 std::string read_file(const std::filesystem::path& path, std::uint64_t max_bytes = 4ULL << 30);
 
 // Writes the concatenation of `parts` under the name `path`. On failure the file that was there
-// before is untouched, no temporary file stays behind, and the Error says how far it came:
+// before is untouched, no temporary file stays behind, and the Error says how far it came. What a
+// process that was killed left of an earlier attempt is removed.
 // "cannot write run/model.safetensors: No space left on device (wrote 4096 of 1079040 bytes)".
 void write_file_atomically(const std::filesystem::path& path,
                            std::span<const std::span<const std::byte>> parts);

@@ -1,6 +1,9 @@
 #include "engine/train/training_step.h"
 
+#include <cmath>
+
 #include "engine/autograd/backward.h"
+#include "engine/train/diagnosis.h"
 
 namespace hinge {
 namespace {
@@ -78,6 +81,17 @@ TrainingStep::Results TrainingStep::compute(const Tensor& images, const Tensor& 
   return results;
 }
 
+// Reading a loss waits for the device; its gradients would have to be copied, and show in the next loss anyway.
+void TrainingStep::check(const Tensor& images, const Results& results, std::uint64_t step) const {
+  const auto loss = static_cast<double>(results.loss.item());
+  bool fine = std::isfinite(loss);
+  if (fine && stream_.device().is_cpu()) {
+    for (const Tensor& gradient : results.gradients) fine = fine && (!gradient.defined() || all_finite(gradient.values<float>()));
+  }
+  if (fine) return;
+  throw NotFiniteError(first_to_go_wrong(network_, {.images = images, .loss = loss, .gradients = results.gradients, .teacher = options_.teacher, .forward = {.training = true, .seed = options_.seed, .step = step}}, stream_));
+}
+
 void TrainingStep::update(const Results& results, float rate) {
   if (look_) look_(parameters_, results.gradients);
   optimizer_.step(parameters_, results.gradients, rate, stream_);
@@ -85,6 +99,7 @@ void TrainingStep::update(const Results& results, float rate) {
 
 void TrainingStep::run_eagerly(const Tensor& images, const Tensor& labels, float rate, std::uint64_t step) {
   last_ = compute(images.to(stream_.device()), labels.to(stream_.device()), step);
+  check(images, last_, step);
   update(last_, rate);
   last_.gradients.clear();  // their memory is the next step's
 }
@@ -110,6 +125,7 @@ void TrainingStep::run(const Tensor& images, const Tensor& labels, float rate, s
   if (!captured_ || !(captured_->images.shape() == images.shape())) {
     // A capture is for one shape: an epoch's last, smaller batch runs eagerly.
     if (!captured_) seen_ = images.shape();
+    last_replayed_ = false;
     return run_eagerly(images, labels, rate, step);
   }
   captured_->images.copy_from(images);
@@ -118,12 +134,19 @@ void TrainingStep::run(const Tensor& images, const Tensor& labels, float rate, s
   captured_->graph->replay();
   ++replays_;
   last_ = captured_->results;
-  if (!captured_->with_update) update(captured_->results, rate);
+  last_step_ = step, last_replayed_ = true;
+  if (captured_->with_update) return;
+  check(captured_->images, captured_->results, step);
+  update(captured_->results, rate);
 }
 
+bool TrainingStep::updated_in_graph() const { return last_replayed_ && captured_->with_update; }
+
 StepOutcome TrainingStep::outcome() const {
+  const auto loss = static_cast<double>(last_.loss.item());
+  if (!std::isfinite(loss) && updated_in_graph()) check(captured_->images, {.loss = last_.loss, .counts = {}, .gradients = {}}, last_step_);
   const Tensor counts = last_.counts.to(Device{});
-  return {.loss = static_cast<double>(last_.loss.item()),
+  return {.loss = loss,
           .images = last_images_,
           .top1 = counts.data<std::int64_t>()[0],
           .top5 = counts.data<std::int64_t>()[1]};

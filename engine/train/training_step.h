@@ -8,6 +8,10 @@
 // Eager, and `how()` says why: on the CPU; when asked for; with dropout, whose random numbers are drawn by a step
 // number that a graph would keep. The update stays outside the graph where the optimiser can't be captured or where
 // somebody looks at the gradients in between.
+//
+// Before an update outside of a graph the loss, and on the CPU every gradient, must be finite; where one isn't, weights
+// stay as they were and NotFiniteError names what went wrong first (diagnosis.h). With the update in the graph, outcome()
+// is the first to know, and the weights it can name are already changed.
 #pragma once
 
 #include <functional>
@@ -46,13 +50,15 @@ class TrainingStep {
   TrainingStep& operator=(const TrainingStep&) = delete;
 
   // images : [N, H, W, C], labels : [N] int32 in range (check_labels), both on the CPU or on the stream's device.
-  // Queues the step and returns; the tensors can be changed when it does.
+  // Queues the step and returns; the tensors can be changed when it does. Throws NotFiniteError.
   void run(const Tensor& images, const Tensor& labels, float rate, std::uint64_t step);
-  // Of the last run; waits for it.
+  // Of the last run; waits for it. Throws NotFiniteError.
   StepOutcome outcome() const;
   // "graph", or "eager: " and the reason.
   std::string how() const { return refusal_.empty() ? "graph" : "eager: " + refusal_; }
   std::int64_t replays() const { return replays_; }
+  // Is the update part of the graph that was last replayed, so that an error is found only behind it?
+  bool updated_in_graph() const;
 
  private:
   struct Results {
@@ -62,6 +68,7 @@ class TrainingStep {
   struct Captured;
 
   Results compute(const Tensor& images, const Tensor& labels, std::uint64_t step);
+  void check(const Tensor& images, const Results& results, std::uint64_t step) const;
   void update(const Results& results, float rate);
   void run_eagerly(const Tensor& images, const Tensor& labels, float rate, std::uint64_t step);
   std::unique_ptr<Captured> capture(const Tensor& images, const Tensor& labels);
@@ -78,6 +85,8 @@ class TrainingStep {
   std::unique_ptr<Captured> captured_;
   Results last_;
   std::int64_t last_images_ = 0, replays_ = 0;
+  std::uint64_t last_step_ = 0;
+  bool last_replayed_ = false;
 };
 
 }  // namespace hinge

@@ -73,3 +73,42 @@ TEST_CASE("the search's other optimisers run on the emulated GPU too") {
     CHECK(outcome.code == 0);
   }
 }
+
+TEST_CASE("what goes wrong inside of a captured graph is found by repeating the steps without one") {
+  const Bench b;
+  std::vector<std::string> arguments = {"train", "--model", "resnet8", "--data", "cifar10", "--data-dir", b.data, "--held-out", "4", "--batch", "4", "--epochs", "1",
+                                        "--device", "cuda:0", "--lr", "1e30", "--seed", "3", "--out", b.at("run")};
+  const Outcome outcome = run_hinge(arguments);
+  INFO(outcome.output);
+  CHECK(outcome.code == 1);
+  CHECK_THAT(outcome.output, contains("repeating steps from epoch 1, step 1 without graphs"));
+  CHECK_THAT(outcome.output, contains("hinge: train, epoch 1, step 2: output of layer1.0.conv1["));
+}
+
+TEST_CASE("memory that a GPU hasn't ends the run with how much was asked for, and the resumed run has the same bytes") {
+  const Bench b;
+  const auto arguments = [&](const std::string& run) {
+    return std::vector<std::string>{"train", "--model", "resnet8", "--data", "cifar10", "--data-dir", b.data, "--held-out", "4", "--batch", "4", "--epochs", "1", "--checkpoint-every", "2",
+                                    "--device", "cuda:0", "--seed", "3", "--conv-choices", b.at("choices.json"), "--out", b.at(run)};
+  };
+  std::ofstream(b.at("choices.json")) << "{}";
+  const Outcome whole = run_hinge(arguments("whole"));
+  INFO(whole.output);
+  REQUIRE(whole.code == 0);
+  int refused = 0;
+  for (int segment : {1, 3, 5}) {
+    std::filesystem::remove_all(b.at("run"));
+    const Outcome outcome = run_hinge(arguments("run"), fmt::format("device-allocate:{}:ENOMEM", segment));
+    INFO(segment << outcome.output);
+    if (outcome.code == 0) break;
+    ++refused;
+    CHECK(outcome.code == 1);
+    CHECK_THAT(outcome.output, contains("cuda:0: out of memory: asked for "));
+    CHECK_FALSE(std::filesystem::exists(b.at("run/model.safetensors")));
+    const Outcome resumed = run_hinge({"train", "--resume", b.at("run")});
+    INFO(resumed.output);
+    CHECK(resumed.code == 0);
+    CHECK(slurp(b.at("run/model.safetensors")) == slurp(b.at("whole/model.safetensors")));
+  }
+  CHECK(refused >= 1);
+}

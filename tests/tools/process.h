@@ -6,6 +6,8 @@
 
 #include <chrono>
 #include <csignal>
+#include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -29,10 +31,21 @@ inline std::string slurp(const std::filesystem::path& path) {
   return text.str();
 }
 
-// Starts `hinge` with these arguments; output goes to `log`.
-inline pid_t start_hinge(const std::vector<std::string>& arguments, const std::filesystem::path& log) {
+// Starts `hinge` with these arguments; output goes to `log`. `faults` is what HINGE_FAULT says (engine/core/fault.h).
+inline pid_t start_hinge(const std::vector<std::string>& arguments, const std::filesystem::path& log, const std::string& faults = "") {
+  std::fflush(nullptr);  // or the child would write what waits in our buffers too
+  // A signal must not meet the test program's own handler, which the child has until it is another program.
+  sigset_t interrupts, before;
+  sigemptyset(&interrupts);
+  sigaddset(&interrupts, SIGINT);
+  sigaddset(&interrupts, SIGTERM);
+  sigprocmask(SIG_BLOCK, &interrupts, &before);
   const pid_t child = fork();
   if (child == 0) {
+    std::signal(SIGINT, SIG_DFL);
+    std::signal(SIGTERM, SIG_DFL);
+    sigprocmask(SIG_SETMASK, &before, nullptr);
+    if (!faults.empty()) setenv("HINGE_FAULT", faults.c_str(), 1);
     std::freopen(log.c_str(), "w", stdout);
     dup2(STDOUT_FILENO, STDERR_FILENO);
     setenv("OMP_NUM_THREADS", "2", 1);
@@ -43,6 +56,7 @@ inline pid_t start_hinge(const std::vector<std::string>& arguments, const std::f
     execv(HINGE_BINARY, argv.data());
     _exit(127);
   }
+  sigprocmask(SIG_SETMASK, &before, nullptr);
   return child;
 }
 
@@ -52,9 +66,9 @@ inline int wait_for(pid_t child) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-inline Outcome run_hinge(const std::vector<std::string>& arguments) {
+inline Outcome run_hinge(const std::vector<std::string>& arguments, const std::string& faults = "") {
   const auto log = std::filesystem::temp_directory_path() / ("hinge-log-" + std::to_string(getpid()));
-  const int code = wait_for(start_hinge(arguments, log));
+  const int code = wait_for(start_hinge(arguments, log, faults));
   Outcome outcome{code, slurp(log)};
   std::filesystem::remove(log);
   return outcome;

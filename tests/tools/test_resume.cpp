@@ -7,26 +7,13 @@
 #include "tests/support/catch.h"
 #include "tests/support/reference.h"
 #include "tests/support/tiny.h"
-#include "tests/tools/process.h"
+#include "tests/tools/essence.h"
 #include "tests/tools/tiny_bench.h"
 
 using namespace hinge;
 using namespace hinge::testing;
 
 namespace {
-
-// Everything of a finished run that must be equal: the network, the plan, the metrics without times.
-std::string essence(const std::filesystem::path& run) {
-  std::string all = slurp(run / "model.safetensors");
-  if (std::filesystem::exists(run / "surgery.safetensors")) all += slurp(run / "surgery.safetensors") + slurp(run / "plan.json");
-  std::istringstream lines(slurp(run / "metrics.jsonl"));
-  for (std::string line; std::getline(lines, line);) {
-    auto json = nlohmann::json::parse(line);
-    json.erase("seconds");
-    all += json.dump() + "\n";
-  }
-  return all;
-}
 
 struct Bench : TinyBench {
   Bench() : TinyBench(30) {}
@@ -76,10 +63,9 @@ void check_killed_equals_whole(const std::string& command, int kills, int signal
 
 }  // namespace
 
-TEST_CASE("training that is killed and resumed ends with the same bytes") { check_killed_equals_whole("train", 3, SIGKILL); }
-TEST_CASE("compression that is killed and resumed, in any phase, ends with the same bytes") { check_killed_equals_whole("compress", 6, SIGKILL); }
+// Training and compression, in any phase: test_kills.cpp.
 TEST_CASE("fine-tuning that is killed and resumed ends with the same bytes") { check_killed_equals_whole("finetune", 3, SIGKILL); }
-TEST_CASE("Ctrl-C saves, says so with exit code 130, and the resumed run ends with the same bytes") { check_killed_equals_whole("compress", 3, SIGINT); }
+TEST_CASE("Ctrl-C saves, says so with exit code 130, and the resumed run ends with the same bytes") { check_killed_equals_whole("finetune", 3, SIGINT); }
 
 TEST_CASE("with --ema the network at the end is the average of the weights, and training goes on as without") {
   const Bench b;
@@ -140,14 +126,41 @@ TEST_CASE("a run folder in use or already used is refused, and changed data too"
   CHECK_THAT(changed.output, contains("data have changed"));
 }
 
-TEST_CASE("a loss that is not a number stops the run, says where, and keeps the last checkpoint") {
+TEST_CASE("weights that changed since a run began are refused by their name, and a run that began before fingerprints were kept goes on") {
+  const Bench b;
+  REQUIRE(run_hinge(b.arguments("finetune", "run")).code == 0);
+  CHECK(nlohmann::json::parse(slurp(b.at("run/inputs.json"))).size() == 2);
+  const std::string before = slurp(b.weights);
+  write_network(b.weights, tiny_network(2));
+  const Outcome changed = run_hinge({"finetune", "--resume", b.at("run").string()});
+  CHECK(changed.code == 1);
+  CHECK_THAT(changed.output, contains(b.weights + ", the file of --weights, has changed since this run began"));
+  std::ofstream(b.weights, std::ios::binary) << before;
+  CHECK(run_hinge({"finetune", "--resume", b.at("run").string()}).code == 0);
+  std::filesystem::remove(b.at("run/inputs.json"));
+  CHECK(run_hinge({"finetune", "--resume", b.at("run").string()}).code == 0);
+  CHECK(std::filesystem::exists(b.at("run/inputs.json")));
+}
+
+TEST_CASE("a second process in a run's folder is refused with the id of the first, which is not disturbed") {
   const Bench b;
   auto arguments = b.arguments("train", "run");
-  arguments.insert(arguments.end(), {"--lr", "1e30"});
-  const Outcome outcome = run_hinge(arguments);
-  INFO(outcome.output);
-  CHECK(outcome.code == 1);
-  CHECK_THAT(outcome.output, contains("the loss became"));
-  CHECK_THAT(outcome.output, contains("epoch 1, step"));
-  CHECK(std::filesystem::exists(b.at("run/checkpoint.safetensors")));
+  arguments.insert(arguments.end(), {"--epochs", "500"});
+  std::erase(arguments, "2");  // --epochs 2 and --checkpoint-every 2
+  arguments.erase(std::ranges::find(arguments, "--epochs"));
+  arguments.erase(std::ranges::find(arguments, "--checkpoint-every"));
+  const pid_t first = start_hinge(arguments, b.at("log"));
+  while (!std::filesystem::exists(b.at("run/checkpoint.safetensors"))) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  const std::string expected = fmt::format("{} is in use by process {}", b.at("run").string(), first);
+  for (const auto& second : {std::vector<std::string>{"train", "--resume", b.at("run").string()}, b.arguments("train", "run")}) {
+    const Outcome outcome = run_hinge(second);
+    CHECK(outcome.code == 1);
+    CHECK_THAT(outcome.output, contains(expected));
+  }
+  kill(first, SIGTERM);
+  CHECK(wait_for(first) == 130);
+  // A lock whose process died is nobody's, whatever its file says.
+  CHECK(run_and_signal({"train", "--resume", b.at("run").string()}, 300, SIGKILL, b.at("log")) == 128 + SIGKILL);
+  CHECK_FALSE(slurp(b.at("run/.lock")).empty());
+  CHECK(run_and_signal({"train", "--resume", b.at("run").string()}, 300, SIGINT, b.at("log")) == 130);
 }

@@ -189,7 +189,7 @@ Compression::Compression(const CompressOptions& options, CompressionTask task, R
 }
 
 void Compression::run() {
-  const std::optional<io::Checkpoint> checkpoint = checkpoint_of(run_, data_.dataset);
+  const std::optional<io::Checkpoint> checkpoint = checkpoint_of(run_, data_.dataset, {{"--weights", options_.weights.weights}, {"--plan", options_.plan}, {"--teacher", options_.teacher}});
   const std::string phase = checkpoint ? checkpoint->state.at("phase").get<std::string>() : "search";
   // A teacher that was trained on other pictures, or normalised otherwise, is seen here and not in the result.
   if (given_teacher_ && !data_.split.held_out.empty()) {
@@ -228,7 +228,8 @@ TrainerSetup Compression::setup(const std::string& phase, const TrainingOptions&
           .checkpoint_every = options_.run.checkpoint_every,
           .keep_best = keep_best,
           .teacher = options_.distillation.weight > 0.0 ? &teacher() : nullptr,
-          .eager = options_.run.device.eager};
+          .eager = options_.run.device.eager,
+          .roll_back = options_.run.on_nan == "rollback"};
 }
 
 std::vector<Arrival> Compression::search(Network& attached, const compress::Budget& budget, const std::optional<io::Checkpoint>& checkpoint) {

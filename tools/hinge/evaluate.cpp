@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <numeric>
 
 #include "engine/autograd/node.h"
 #include "engine/core/accelerator.h"
+#include "engine/core/finite.h"
 #include "tools/hinge/console.h"
 #include "tools/hinge/interrupt.h"
 
@@ -42,7 +44,12 @@ Score evaluate(Network& network, const data::ImageSet& set, const data::Normaliz
     }
     const Tensor labels = labels_tensor(batch->labels);
     check_labels(labels, output.dim(1));
-    total += score(output, labels.to(stream.device()), stream);
+    const Score here = score(output, labels.to(stream.device()), stream);
+    if (!std::isfinite(here.cross_entropy())) {
+      require_finite(output, "output", fmt::format("{} ({})", network.graph().architecture, label));
+      require_finite(here.cross_entropy(), "cross-entropy", label);
+    }
+    total += here;
     progress.update(total.images, "");
   }
   return total;

@@ -4,9 +4,11 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <sstream>
 
 #include "engine/io/json.h"
+#include "engine/train/diagnosis.h"
 #include "models/state_dict.h"
 #include "tools/hinge/console.h"
 
@@ -126,6 +128,7 @@ void RunOptions::declare(CLI::App& app, Flags& flags) {
   app.add_option("--config", config, "Options from this JSON file, such as a run's config.json; flags given beside it win");
   flags.option("--seed", seed, "Of order, augmentation and initial weights");
   flags.option("--checkpoint-every", checkpoint_every, "Steps between checkpoints (one is written at each epoch's end too)")->check(CLI::Range(1, 1000000000));
+  flags.option("--on-nan", on_nan, "Where a number isn't finite any more: stop, or rollback (go on from the last checkpoint with half the rate, three times a phase at most)")->check(CLI::IsMember({"stop", "rollback"}));
   flags.option("--threads", threads, "Threads to compute with (0: all)")->check(CLI::Range(0, 1024));
   flags.option("--conv-choices", conv_choices, "conv_choices.json of a run whose bytes this one must repeat");
   flags.option("--json", json, "Write the result as JSON to a file, or to standard output with -");
@@ -159,7 +162,10 @@ LoadedData load_data(const DataOptions& options, const std::optional<data::Norma
                set.normalization.std.size(), options.data, channels);
   }
   for (float deviation : set.normalization.std) {
-    if (!(deviation > 0.0f)) fail_usage("--std holds {}, expected values above 0", deviation);
+    if (!(deviation > 0.0f) || !std::isfinite(deviation)) fail_usage("--std holds {}, expected values above 0", deviation);
+  }
+  for (float mean : set.normalization.mean) {
+    if (!std::isfinite(mean)) fail_usage("--mean holds {}, expected numbers", mean);
   }
   result.split = data::hold_out(set.train, options.held_out);
   if (options.train_images > 0 && static_cast<std::size_t>(options.train_images) < result.split.train.size()) {
@@ -171,9 +177,15 @@ LoadedData load_data(const DataOptions& options, const std::optional<data::Norma
 LoadedModel load_model(const WeightsOptions& options) {
   if (options.weights.empty()) fail_usage("--weights is missing: which network?");
   const ModelFile file = read_model_file(options.weights);
-  return {.network = file.graph ? network_from(file, {}, options.weights) : network_of(options, file),
-          .normalization = normalization_of(file, options.weights),
-          .picture_known = file.graph.has_value()};
+  LoadedModel model = {.network = file.graph ? network_from(file, {}, options.weights) : network_of(options, file),
+                       .normalization = normalization_of(file, options.weights),
+                       .picture_known = file.graph.has_value()};
+  try {
+    require_finite(model.network);
+  } catch (const NotFiniteError& error) {
+    fail("{}: {}", options.weights, error.what());
+  }
+  return model;
 }
 
 Metadata normalization_metadata(const data::Normalization& normalization) {

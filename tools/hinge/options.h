@@ -59,7 +59,7 @@ struct DistillationOptions {
 };
 
 struct RunOptions {
-  std::string out, resume, config, conv_choices, json;
+  std::string out, resume, config, conv_choices, json, on_nan = "stop";
   std::uint64_t seed = 0;
   int checkpoint_every = 200;
   int threads = 0;

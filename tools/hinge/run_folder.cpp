@@ -3,11 +3,12 @@
 #include <omp.h>
 #include <sys/resource.h>
 
-#include <chrono>
+#include <algorithm>
 #include <ctime>
 #include <fstream>
 #include <sstream>
 
+#include "engine/core/fault.h"
 #include "engine/core/processor.h"
 #include "engine/io/json.h"
 #include "engine/io/tfrecord.h"
@@ -22,12 +23,10 @@ namespace {
 constexpr const char* kConfig = "config.json";
 constexpr const char* kChoices = "conv_choices.json";
 
-double seconds_now() { return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count(); }
-
 }  // namespace
 
 std::string utc_now() {
-  const std::time_t now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
+  const auto now = static_cast<std::time_t>(wall_clock());
   std::tm utc{};
   gmtime_r(&now, &utc);
   char text[32];
@@ -69,20 +68,26 @@ RunFolder RunFolder::open(const std::filesystem::path& path) {
   return run;
 }
 
-void RunFolder::save(const io::Checkpoint& checkpoint) {
+void RunFolder::save(io::Checkpoint checkpoint) {
   record_choices();
+  if (!rollbacks_.empty()) checkpoint.state["rollbacks"] = rollbacks_;
   io::save_checkpoint(path_, "checkpoint", checkpoint);
 }
 
 std::optional<io::Checkpoint> RunFolder::load() {
   auto checkpoint = io::load_checkpoint(path_, "checkpoint");
   if (checkpoint && !checkpoint->warning.empty()) say("warning: {}", checkpoint->warning);
+  rollbacks_ = checkpoint ? checkpoint->state.value("rollbacks", nlohmann::json::array()) : nlohmann::json::array();
   return checkpoint;
+}
+
+int RunFolder::rollbacks_in(const std::string& phase) const {
+  return static_cast<int>(std::ranges::count_if(rollbacks_, [&](const auto& event) { return event.at("phase") == phase; }));
 }
 
 void RunFolder::metric(const nlohmann::json& line) {
   metrics_->line(io::json_text(line, "metrics"));
-  if (events_) events_->append(scalars_record(line, seconds_now()));
+  if (events_) events_->append(scalars_record(line, wall_clock()));
 }
 
 void RunFolder::write_events() {
@@ -105,7 +110,7 @@ void RunFolder::keep_events() {
   events_->truncate(io::tfrecord_offset(records, wanted));
   for (std::int64_t there = 0; there < wanted; ++there) {
     if (io::tfrecord_offset(records, there + 1) > io::tfrecord_offset(records, there)) continue;
-    events_->append(there == 0 ? version_record(seconds_now()) : scalars_record(lines[static_cast<std::size_t>(there - 1)], seconds_now()));
+    events_->append(there == 0 ? version_record(wall_clock()) : scalars_record(lines[static_cast<std::size_t>(there - 1)], wall_clock()));
   }
 }
 

@@ -2,6 +2,7 @@
 //
 //   config.json         what the run was started with; --resume reads it back
 //   environment.json    version, processor, threads
+//   inputs.json         fingerprints of the data and of files given: a resumed run must find the same
 //   conv_choices.json   which convolution ran for which shape: with it a repeated run makes the same bytes
 //   metrics.jsonl       one JSON object per line and epoch
 //   events.out.tfevents.hinge   the same for TensorBoard, where it was asked for
@@ -30,9 +31,15 @@ class RunFolder {
   std::filesystem::path file(const std::string& name) const { return path_ / name; }
   const nlohmann::json& config() const { return config_; }
 
-  void save(const io::Checkpoint& checkpoint);
+  // Adds what rolled_back was told, which load() reads back.
+  void save(io::Checkpoint checkpoint);
   // What was saved last, if anything; says on the console if the newest file was damaged.
   std::optional<io::Checkpoint> load();
+
+  // A phase went back to its last checkpoint (--on-nan rollback): its name, where, why.
+  void rolled_back(const nlohmann::json& event) { rollbacks_.push_back(event); }
+  const nlohmann::json& rollbacks() const { return rollbacks_; }
+  int rollbacks_in(const std::string& phase) const;
 
   void metric(const nlohmann::json& line);
   // From now on metrics go into TensorBoard's event file too.
@@ -56,6 +63,7 @@ class RunFolder {
   std::unique_ptr<io::FolderLock> lock_;
   std::unique_ptr<io::AppendFile> metrics_, events_;
   kernels::ConvChoices recorded_choices_;
+  nlohmann::json rollbacks_ = nlohmann::json::array();
 };
 
 // Version, processor, thread count, compiler.

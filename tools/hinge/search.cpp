@@ -1,8 +1,10 @@
 #include "tools/hinge/search.h"
 
+#include <cmath>
 #include <numeric>
 
 #include "engine/core/names.h"
+#include "engine/train/diagnosis.h"
 
 namespace hinge::cli {
 namespace {
@@ -139,8 +141,20 @@ void SearchHooks::look(std::int64_t step) {
     weigh_layers();
   }
   const compress::Scores scores = compress::group_scores(optimizer_.sets(), stream_);
+  check(scores);
   steer(scores, control_.update(step, budget_, scores));
   note_arrivals(scores);
+}
+
+// Norms are looked at anyway; the weights are, where a norm says that they should be.
+void SearchHooks::check(const compress::Scores& scores) const {
+  for (std::size_t set = 0; set < scores.size(); ++set) {
+    for (std::size_t group = 0; group < scores[set].size(); ++group) {
+      if (std::isfinite(scores[set][group])) continue;
+      require_finite(network_);  // a weight says more
+      throw NotFiniteError({.what = "group norm", .name = optimizer_.sets()[set].parameters[0]->name, .index = {static_cast<std::int64_t>(group)}, .value = scores[set][group]});
+    }
+  }
 }
 
 void SearchHooks::steer(const compress::Scores& scores, double steered) {
@@ -158,6 +172,7 @@ void SearchHooks::steer(const compress::Scores& scores, double steered) {
 
 void SearchHooks::note_arrivals(const compress::Scores& scores) {
   Arrival now{copy_of_values(), scores};
+  for (const auto& [name, value] : now.values) require_finite(value, "weight", name);
   while (arrived_.size() < targets_.size()) {
     const compress::Target& target = targets_[arrived_.size()];
     if (!target.met_by(control_.size(), budget_.dense())) break;

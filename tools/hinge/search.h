@@ -70,6 +70,7 @@ class SearchHooks final : public TrainingHooks {
   void set_rates();
   void weigh_layers();
   void look(std::int64_t step);
+  void check(const compress::Scores& scores) const;
   void steer(const compress::Scores& scores, double steered);
   void note_arrivals(const compress::Scores& scores);
   std::map<std::string, Tensor> copy_of_values() const;

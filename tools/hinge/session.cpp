@@ -10,7 +10,7 @@ RunFolder start_run(const std::string& command, CLI::App& app, Flags& flags, Run
   const bool resuming = !options.resume.empty();
   if (resuming) {
     for (const CLI::Option* option : app.get_options()) {
-      if (option->count() > 0 && option->get_name() != "--resume") {
+      if (option->count() > 0 && option->get_name() != "--resume" && option->get_name() != "--on-nan") {
         fail_usage("--resume takes every option from {}/config.json; remove {}", options.resume, option->get_name());
       }
     }
@@ -26,7 +26,9 @@ RunFolder start_run(const std::string& command, CLI::App& app, Flags& flags, Run
     if (run.config()["command"] != command) {
       fail_usage("{} is a run of 'hinge {}', not of 'hinge {}'", options.resume, run.config()["command"].get<std::string>(), command);
     }
+    const std::string on_nan = options.on_nan;
     flags.set(run.config()["options"], origin);
+    if (app.get_option("--on-nan")->count() > 0) options.on_nan = on_nan;  // what stopped a run may be what a second try is given
     if (options.json == "-") lines_to_stderr();
   }
   if (options.tensorboard) run.write_events();
@@ -36,10 +38,34 @@ RunFolder start_run(const std::string& command, CLI::App& app, Flags& flags, Run
   return run;
 }
 
-std::optional<io::Checkpoint> checkpoint_of(RunFolder& run, const data::Dataset& dataset) {
+namespace {
+
+// Writes what the run is made from, or compares it with what was written.
+void check_inputs(RunFolder& run, const data::Dataset& dataset, const InputFiles& files) {
+  nlohmann::json now = {{"data", dataset.fingerprint}};
+  for (const auto& [flag, name] : files) {
+    if (!name.empty()) now[flag] = fmt::format("{:016x}", data::hash_of(io::read_file(name, std::uint64_t{1} << 40)));
+  }
+  const std::filesystem::path path = run.file("inputs.json");
+  if (!std::filesystem::exists(path)) return io::write_json(path, now);
+  const nlohmann::json then = io::read_json(path);
+  for (const auto& [what, fingerprint] : now.items()) {
+    const nlohmann::json before = then.value(what, nlohmann::json());
+    if (before == fingerprint) continue;
+    if (what == "data") {
+      fail("{}: the data have changed since this run began (fingerprint {} then, {} now)", run.path().string(), before.is_string() ? before.get<std::string>() : "none", fingerprint.get<std::string>());
+    }
+    fail("{}: {}, the file of {}, has changed since this run began (fingerprint {} then, {} now)", run.path().string(), files.at(what), what, before.is_string() ? before.get<std::string>() : "none", fingerprint.get<std::string>());
+  }
+}
+
+}  // namespace
+
+std::optional<io::Checkpoint> checkpoint_of(RunFolder& run, const data::Dataset& dataset, const InputFiles& files) {
+  check_inputs(run, dataset, files);
   std::optional<io::Checkpoint> checkpoint = run.load();
-  if (checkpoint) {
-    const auto& then = checkpoint->state.at("data").get_ref<const std::string&>();
+  if (checkpoint) {  // of a run that began before there was inputs.json
+    const std::string then = checkpoint->state.value("data", dataset.fingerprint);
     require(then == dataset.fingerprint, "{}: the data have changed since this run began (fingerprint {} then, {} now)",
             run.path().string(), then, dataset.fingerprint);
   }
@@ -51,6 +77,7 @@ void finish_run(RunFolder& run, const RunOptions& options, nlohmann::json result
   result["environment"] = environment();
   result["config"] = run.config();
   result["finished"] = utc_now();
+  if (!run.rollbacks().empty()) result["rollbacks"] = run.rollbacks();
   result["peak_resident_bytes"] = peak_resident_bytes();
   io::write_json(run.file("result.json"), result);
   if (options.json == "-") {

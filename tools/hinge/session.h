@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 
 #include "tools/hinge/console.h"
 #include "tools/hinge/options.h"
@@ -14,8 +15,12 @@ namespace hinge::cli {
 // be of. Threads and convolution choices are set.
 RunFolder start_run(const std::string& command, CLI::App& app, Flags& flags, RunOptions& options);
 
-// The checkpoint of a resumed run; throws Error if the data have changed since.
-std::optional<io::Checkpoint> checkpoint_of(RunFolder& run, const data::Dataset& dataset);
+// Files that a run is made from, by the flag that names them; empty names are left out.
+using InputFiles = std::map<std::string, std::string>;
+
+// The checkpoint of a resumed run. What the run is made from is kept in inputs.json when it begins; throws Error if the data
+// or a file have changed since.
+std::optional<io::Checkpoint> checkpoint_of(RunFolder& run, const data::Dataset& dataset, const InputFiles& files);
 
 // Writes result.json (and --json), with what every result carries: command, seed, environment, date.
 void finish_run(RunFolder& run, const RunOptions& options, nlohmann::json result);

@@ -53,7 +53,7 @@ void train(const std::shared_ptr<Options>& shared, CLI::App& app, Flags& flags) 
     check_fit(*teacher, set);
   }
 
-  const std::optional<io::Checkpoint> checkpoint = checkpoint_of(run, set);
+  const std::optional<io::Checkpoint> checkpoint = checkpoint_of(run, set, {{"--weights", options.weights.weights}, {"--teacher", options.teacher}});
   network.move_to(options.run.chosen_device);
   if (teacher) teacher->network.move_to(options.run.chosen_device);
   Sgd optimizer(options.training.sgd());
@@ -69,7 +69,8 @@ void train(const std::shared_ptr<Options>& shared, CLI::App& app, Flags& flags) 
                    .checkpoint_every = options.run.checkpoint_every,
                    .keep_best = true,
                    .teacher = teacher ? &teacher->network : nullptr,
-                   .eager = options.run.device.eager},
+                   .eager = options.run.device.eager,
+                   .roll_back = options.run.on_nan == "rollback"},
                   network, optimizer, hooks, run);
   const TrainingOutcome outcome = trainer.run(checkpoint);
   write_network(run.file("model.safetensors"), network, normalization_metadata(set.normalization));

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "engine/train/batch_memory.h"
+#include "engine/train/diagnosis.h"
 #include "tools/hinge/console.h"
 #include "tools/hinge/interrupt.h"
 
@@ -11,6 +12,8 @@ namespace hinge::cli {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+
+constexpr int kMostRollbacks = 3;  // of a phase: an eighth of the rate; what still diverges needs somebody who looks at it
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
@@ -79,12 +82,55 @@ void Trainer::save() const {
   put(checkpoint.tensors, "best/", best_values_);
   if (average_) put(checkpoint.tensors, "average/", average_->values());
   hooks_.save(checkpoint);
+  for (const auto& [name, tensor] : checkpoint.tensors) {
+    if (name.starts_with("value/")) require_finite(tensor, name.ends_with(".weight") || name.ends_with(".bias") ? "weight" : "running statistic", name.substr(6));
+    if (name.starts_with("average/")) require_finite(tensor, "average", name.substr(8));
+    if (name.starts_with("optimizer/")) require_finite(tensor, "the optimiser's state", name.substr(10));
+  }
   run_.save(checkpoint);
+}
+
+double Trainer::rate_factor() const { return std::pow(0.5, run_.rollbacks_in(setup_.phase)); }
+
+std::string Trainer::hint(const NotFinite& found) const {
+  if (found.what == "image") return "look at --mean and --std";
+  std::string text = setup_.phase == "search" ? "a lower --search-lr, or a weaker penalty (--lambda), may help" : "a lower --lr, or --warmup, may help";
+  if (device_description().find("tf32") != std::string::npos) text += "; so may --precision fp32";
+  return text;
+}
+
+void Trainer::recover(const NotFiniteError& error) {
+  const bool between = batch_ == 0 && sums_.images == 0 && epoch_ > 0;  // of epochs: what would have been saved
+  const std::string place = between ? fmt::format("after epoch {}", epoch_) : fmt::format("epoch {}, step {}", epoch_ + 1, std::min<std::int64_t>(batch_ + 1, loader_.batches()));
+  const std::string where = fmt::format("{}, {}: {}", setup_.phase, place, error.what());
+  const std::int64_t failed = global_step_;
+  const bool in_graph = step_ && step_->updated_in_graph();
+  const int before = run_.rollbacks_in(setup_.phase);
+  if (!in_graph && (!setup_.roll_back || before >= kMostRollbacks)) {
+    fail("{}; the last good checkpoint is in {} ({}{})", where, run_.path().string(), hint(error.found),
+         before > 0 ? fmt::format("; rolled back {} times, the rate was {:.3g} of what was asked for", before, rate_factor())
+                    : "; --resume with --on-nan rollback goes on from there with half the rate");
+  }
+  const nlohmann::json event = {{"phase", setup_.phase}, {"where", place}, {"found", error.found.to_string()}, {"rate_factor", 0.5 * rate_factor()}};
+  const std::optional<io::Checkpoint> good = run_.load();
+  require(good && good->state.at("phase") == setup_.phase, "{}; {} has no checkpoint of this phase to go back to", where, run_.path().string());
+  step_.reset();
+  best_error_.reset();
+  restore(*good);
+  if (in_graph) {
+    looked_at_ = failed;
+    say("{}; repeating steps from epoch {}, step {} without graphs to see where it began", where, epoch_ + 1, batch_ + 1);
+    return;
+  }
+  run_.rolled_back(event);
+  save();  // who resumes goes on with the lower rate
+  say("{}; rolled back to epoch {}, step {}, the rate is now {:.3g} of what was asked for", where, epoch_ + 1, batch_ + 1, rate_factor());
 }
 
 void Trainer::step(const data::Batch& batch, std::int64_t global_step) {
   const Tensor labels = labels_tensor(batch.labels);
   check_labels(labels, classes_);
+  if (step_ && global_step == looked_at_ + 1) step_.reset();  // graphs again
   if (!step_) {
     TrainingStep::Look look;
     if (hooks_.looks_at_gradients()) {
@@ -92,7 +138,7 @@ void Trainer::step(const data::Batch& batch, std::int64_t global_step) {
         hooks_.before_update(global_step_, parameters, gradients);
       };
     }
-    step_ = std::make_unique<TrainingStep>(network_, optimizer_, StepOptions{.loss = setup_.loss, .seed = setup_.seed, .teacher = setup_.teacher, .graph = !setup_.eager}, look, stream_);
+    step_ = std::make_unique<TrainingStep>(network_, optimizer_, StepOptions{.loss = setup_.loss, .seed = setup_.seed, .teacher = setup_.teacher, .graph = !setup_.eager && global_step > looked_at_}, look, stream_);
   }
   global_step_ = global_step;
   const double progress = static_cast<double>(global_step) / static_cast<double>(loader_.batches());
@@ -100,16 +146,12 @@ void Trainer::step(const data::Batch& batch, std::int64_t global_step) {
     const data::LoaderOptions options = training_loader(setup_, *setup_.dataset, stream_.device());
     if (!device_images_ && !options.pixels) device_images_ = std::make_unique<DeviceImages>(setup_.dataset->train, setup_.dataset->normalization, stream_);
     const Tensor images = device_images_ ? device_images_->batch(batch.indices, options.augment, options.augmentation, static_cast<std::uint64_t>(epoch_)) : batch.images;
-    step_->run(images, labels, static_cast<float>(schedule_.at(progress)), static_cast<std::uint64_t>(global_step));
+    step_->run(images, labels, static_cast<float>(schedule_.at(progress) * rate_factor()), static_cast<std::uint64_t>(global_step));
   } catch (const OutOfMemory& error) {
     step_.reset();
     fail("{}", with_advice(error, network_, static_cast<int>(labels.size())));
   }
   const StepOutcome outcome = step_->outcome();
-  if (!std::isfinite(outcome.loss)) {
-    fail("{}: the loss became {} at epoch {}, step {}; the last good checkpoint is in {} (a lower --lr may help)",
-         setup_.phase, outcome.loss, epoch_ + 1, batch_ + 1, run_.path().string());
-  }
   sums_.loss_sum += outcome.loss * static_cast<double>(outcome.images);
   sums_.images += outcome.images;
   sums_.top1 += outcome.top1;
@@ -140,7 +182,7 @@ void Trainer::end_epoch(double seconds) {
   const double train_error = 100.0 * (1.0 - static_cast<double>(sums_.top1) / images);
   nlohmann::json line = {{"phase", setup_.phase},
                          {"epoch", epoch_ + 1},
-                         {"rate", schedule_.at(epoch_ + 1)},
+                         {"rate", schedule_.at(epoch_ + 1) * rate_factor()},
                          {"train_loss", train_loss},
                          {"train_error", train_error},
                          {"seconds", seconds}};
@@ -151,6 +193,7 @@ void Trainer::end_epoch(double seconds) {
     held_out_text = fmt::format("  held-out error {:.2f} %", held_out.top1_error());
   }
   line.update(hooks_.metrics());
+  if (const int rollbacks = run_.rollbacks_in(setup_.phase); rollbacks > 0) line["rollbacks"] = rollbacks;
   run_.metric(line);
   say("{} epoch {}/{}  loss {:.4f}  train error {:.2f} %{}  {}  {}", setup_.phase, epoch_ + 1, setup_.options.epochs,
       train_loss, train_error, held_out_text, duration_text(seconds), hooks_.note());
@@ -168,7 +211,7 @@ TrainingOutcome Trainer::run(const std::optional<io::Checkpoint>& checkpoint) {
   std::int64_t images_here = 0;
   bool stop = false;
   const std::int64_t steps = static_cast<std::int64_t>(setup_.options.epochs) * loader_.batches();
-  while (epoch_ < setup_.options.epochs && !stop) {
+  const auto one_epoch = [&] {
     const auto epoch_start = Clock::now();
     Progress progress(fmt::format("{} {}/{}", setup_.phase, epoch_ + 1, setup_.options.epochs), loader_.images(),
                       static_cast<std::int64_t>(batch_) * setup_.options.batch);
@@ -179,9 +222,9 @@ TrainingOutcome Trainer::run(const std::optional<io::Checkpoint>& checkpoint) {
       const std::int64_t global_step = static_cast<std::int64_t>(epoch_) * loader_.batches() + batch_;
       step(*batch, global_step);
       if (average_) average_->after_step(global_step + 1, network_.values(), stream_);
+      stop = hooks_.after_update(global_step + 1, steps);
       ++batch_;
       images_here += static_cast<std::int64_t>(batch->labels.size());
-      stop = hooks_.after_update(global_step + 1, steps);
       run_.record_choices();
       progress.update(sums_.images, fmt::format("loss {:.3f}  {}", sums_.loss_sum / static_cast<double>(sums_.images), hooks_.note()));
       const bool epoch_ends = batch_ == loader_.batches();
@@ -199,6 +242,13 @@ TrainingOutcome Trainer::run(const std::optional<io::Checkpoint>& checkpoint) {
     if (!stop) save();
     if (interrupt_requested()) {
       throw Interrupted(fmt::format("stopped after epoch {}; everything is saved", epoch_));
+    }
+  };
+  while (epoch_ < setup_.options.epochs && !stop) {
+    try {
+      one_epoch();
+    } catch (const NotFiniteError& error) {
+      recover(error);
     }
   }
   if (setup_.keep_best && !best_values_.empty()) {

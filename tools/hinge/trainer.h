@@ -2,11 +2,17 @@
 //
 // Everything a step does is a function of (seed, epoch, batch) and of the state in the checkpoint, so a run that was
 // killed and resumed makes the same bytes as one that was not.
+//
+// A number that isn't finite is caught before it changes weights, and none goes into a checkpoint. The run then ends with
+// what went wrong first, or (--on-nan rollback) goes on from the last checkpoint with half the rate. On a GPU whose graph
+// updates the weights too, the damage shows a step late: steps since the last checkpoint are then repeated without graphs
+// to find where it began.
 #pragma once
 
 #include <memory>
 #include <optional>
 
+#include "engine/core/finite.h"
 #include "engine/optim/optimizer.h"
 #include "engine/optim/weight_average.h"
 #include "engine/train/training_step.h"
@@ -44,6 +50,7 @@ struct TrainerSetup {
   bool keep_best = true;       // end with the network that was best on the held-out images
   Network* teacher = nullptr;  // for distillation; on the network's device
   bool eager = false;          // no captured graphs
+  bool roll_back = false;      // --on-nan rollback
 };
 
 struct TrainingOutcome {
@@ -72,6 +79,11 @@ class Trainer {
   void end_epoch(double seconds);
   // What is scored and kept: the network with the averaged weights, where there are any.
   Score score_held_out();
+  // One half for every time this phase was rolled back.
+  double rate_factor() const;
+  std::string hint(const NotFinite& found) const;
+  // Goes back to the last checkpoint, or throws Error if that is not wanted or was done too often.
+  void recover(const NotFiniteError& error);
 
   TrainerSetup setup_;
   Network& network_;
@@ -84,6 +96,7 @@ class Trainer {
   std::unique_ptr<DeviceImages> device_images_;  // where the GPU makes the batches
   std::unique_ptr<TrainingStep> step_;           // made when the optimiser's state is in place
   std::int64_t classes_ = 0, global_step_ = 0;
+  std::int64_t looked_at_ = -1;  // steps up to this one run without graphs
 
   int epoch_ = 0, batch_ = 0;
   Epoch sums_;
