@@ -23,6 +23,7 @@ constexpr const char* kWrapper = R"(#!/usr/bin/env bash
 command=${1:-}
 case "$command $*" in
   *--resume*|*--help*) exec "$HINGE" "$@" ;;
+  reproduce\ *) mkdir -p reproduction; exec "$HINGE" "$@" --dry-run ;;
   train\ *|compress\ *|finetune\ *) ;;
   *) exec "$HINGE" "$@" ;;
 esac
