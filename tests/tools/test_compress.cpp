@@ -143,7 +143,14 @@ TEST_CASE("a target in time is met by measurement or refused with the range, and
   REQUIRE(std::filesystem::exists(times));
   b.refused({"--target", "latency=3parsecs", "--layer-times", times}, 2, {"latency=3parsecs", "unknown unit 'parsecs'"});
   b.refused({"--target", "latency=0.5,latency=3ms", "--layer-times", times}, 2, {"latency is given twice"});
-  const Outcome outcome = run_hinge(b.arguments("latency", {"--target", "latency=0.9", "--latency-batch", "32", "--layer-times", times, "--method", "svd"}));
+  // On a busy machine a measurement can come out so that nothing saves time; it is then made again.
+  Outcome outcome;
+  for (int attempt = 0; attempt < 4; ++attempt) {
+    outcome = run_hinge(b.arguments("latency", {"--target", "latency=0.9", "--latency-batch", "32", "--layer-times", times, "--method", "svd"}));
+    if (outcome.code == 0) break;
+    std::filesystem::remove(times);
+    std::filesystem::remove_all(b.at("latency"));
+  }
   INFO(outcome.output);
   REQUIRE(outcome.code == 0);
   CHECK(outcome.output.find("latency: predicted ") != std::string::npos);
