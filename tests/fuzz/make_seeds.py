@@ -3,7 +3,7 @@
 
     /usr/bin/python3 tests/fuzz/make_seeds.py      needs Pillow, for JPEG
 
-Files called found-* are what broke a target once; they are not made here.
+Files called found-* are what broke a target once; those made here were found by reading.
 """
 import gzip
 import io
@@ -21,6 +21,10 @@ def seed(target, name, content):
     folder = CORPUS / target
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"seed-{name}").write_bytes(content if isinstance(content, bytes) else content.encode())
+
+
+def found(target, name, content):
+    (CORPUS / target / f"found-{name}").write_bytes(content if isinstance(content, bytes) else content.encode())
 
 
 def safetensors(tensors, metadata=None):
@@ -115,9 +119,12 @@ def main():
     seed("graph", "tiny", json.dumps(GRAPH))
     seed("graph", "every-op", json.dumps(EVERY_OP))
     seed("plan", "of-nothing", json.dumps(dict(PLAN, sets=[], pairs=[])))
+    found("plan", "groups-beyond-64-bits", json.dumps(dict(PLAN, sets=[{"set": "s", "groups": 2**62, "kept": [0], "carriers": []}], pairs=[])))
     # Not taken: it is about another network than the target's.
     (CORPUS / "plan" / "kept-one-set").write_text(json.dumps(PLAN))
     seed("model", "tiny", model())
+    wide = {"op": "linear", "name": "fc", "inputs": ["input"], "in": 1, "out": 1 << 24, "bias": True}
+    found("model", "gigabytes-of-weights", safetensors({}, {"hinge.graph": json.dumps(dict(GRAPH, input=[1, 1, 1], nodes=[wide]))}))
     seed("checkpoint", "small", checkpoint({"epoch": 3, "best": [0.5, None], "name": "r\u00e9sum\u00e9"}, {"w": ((2, 2), (1, 2, 3, 4)), "b": ((1,), (0,))}))
     seed("config", "run", json.dumps({"command": "compress", "options": {"weights": "a", "data": "cifar10", "target": ["flops=0.8", "0.5"], "epochs": 3, "lr": 0.1, "nesterov": True, "mean": [0.5]}}))
     seed("config", "inner", json.dumps({"weights": "net.safetensors", "batch": 64, "milestones": [10, 20.5], "mode": "auto"}))
@@ -134,6 +141,10 @@ def main():
     for mode in ("L", "RGB", "RGBA", "P", "1"):
         seed("picture", f"png-{mode}", png(mode))
     seed("picture", "png-interlaced", png("", interlaced=True))
+    large = bytearray(jpeg("RGB", progressive=True))
+    place = large.index(b"\xff\xc2") + 5  # behind marker, length and precision: height and width
+    large[place:place + 4] = struct.pack(">HH", 16384, 16384)
+    found("picture", "header-larger-than-the-file-can-be", bytes(large))
     for mode in ("L", "RGB", "CMYK"):
         seed("picture", f"jpeg-{mode}", jpeg(mode))
     seed("picture", "jpeg-progressive", jpeg("RGB", progressive=True, subsampling=2))

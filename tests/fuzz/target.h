@@ -31,8 +31,8 @@ bool hold(const Target& target, std::string_view bytes);
 // Throws std::logic_error unless `condition` holds: what must be true of bytes that were taken.
 void promise(bool condition, const char* what);
 
-// A file called `name` that holds `bytes`, in a folder of this process (in memory where there is /dev/shm); overwritten by
-// the next call with the same name.
+// A file called `name` that holds `bytes`, in a folder of this process (in memory where there is /dev/shm) that is empty at the
+// start of each input.
 std::string file_of(std::string_view bytes, const std::string& name);
 // That folder, and the names of all that lies in it and below, sorted.
 std::string folder();

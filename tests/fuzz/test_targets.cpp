@@ -39,10 +39,11 @@ std::string broken_promise(const Target& target, const std::string& bytes) {
   return "";
 }
 
-std::string hex(const std::string& bytes) {
-  std::string text;
-  for (unsigned char byte : bytes) text += "0123456789abcdef"[byte >> 4], text += "0123456789abcdef"[byte & 15];
-  return text;
+// Where the input is kept for whoever looks into it.
+std::string kept(const Target& target, const std::string& bytes) {
+  const auto path = std::filesystem::temp_directory_path() / (std::string("hinge-broken-") + target.name);
+  std::ofstream(path, std::ios::binary) << bytes;
+  return path.string();
 }
 
 int inputs_a_target() {
@@ -74,7 +75,7 @@ TEST_CASE("changed inputs are taken or refused as promised") {
       const std::string& seed = any();
       const std::string bytes = mutated(seed, any(), random), broken = broken_promise(target, bytes);
       if (broken.empty()) continue;
-      INFO(target.name << ", input " << i << " (hexadecimal): " << hex(bytes));
+      INFO(target.name << ", input " << i << ", kept in " << kept(target, bytes));
       CHECK(broken == "");
     }
   }
