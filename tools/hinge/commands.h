@@ -29,7 +29,8 @@ Action declare_prox(CLI::App& app);
 bool is_hidden(const CLI::App& command);
 
 // What the program says to these words (without its name) where they can't be understood, or "hinge: help" for
-// --help and --version; nothing if there is something to do. Carries nothing out, reads no file.
+// --help and --version; nothing if there is something to do. Carries nothing out, reads no file. From one
+// thread at a time.
 std::optional<std::string> complaint_about(const std::vector<std::string>& words);
 
 // The whole program. Exit codes: 0 done, 1 failure, 2 usage, 130 interrupted (everything saved).

@@ -103,8 +103,9 @@ void parse(CLI::App& app, const std::vector<std::string>& words) { app.parse(std
 }  // namespace
 
 std::optional<std::string> complaint_about(const std::vector<std::string>& words) {
-  CLI::App app(kDescription, "hinge");
-  const Actions actions = declare_all(app);
+  // Declared once: all options of all commands take longer than a thousand parses. Parsing forgets what was parsed before.
+  static CLI::App app(kDescription, "hinge");
+  [[maybe_unused]] static const Actions actions = declare_all(app);
   try {
     parse(app, words);
   } catch (const CLI::Success&) {
