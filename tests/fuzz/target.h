@@ -43,7 +43,7 @@ constexpr std::size_t kMiB = std::size_t{1} << 20;
 }  // namespace hinge::fuzz
 
 // HINGE_FUZZ_TARGET(idx, "input.gz", kMiB, 2000) { read_idx_images(file_of(bytes, "input.gz")); }
-#define HINGE_FUZZ_TARGET(name, origin, base, per_byte)                                                           \
-  static void run_##name(std::string_view bytes);                                                                 \
+#define HINGE_FUZZ_TARGET(name, origin, base, per_byte)                                                   \
+  static void run_##name(std::string_view bytes);                                                         \
   static const bool added_##name = hinge::fuzz::add_target({#name, origin, base, per_byte, &run_##name}); \
   static void run_##name([[maybe_unused]] std::string_view bytes)
