@@ -21,12 +21,8 @@ row() {  # NAME COMMAND...
   tail -n 12 "$log" | sed 's/^/           | /'
 }
 
-tsan() {
-  cmake --preset tsan && cmake --build build/tsan --target test_data test_engine test_fuzz && ctest --preset tsan
-}
-
 row tests tools/test.sh
-row tsan tsan
+row tsan tools/dev/tsan.sh
 row fuzz tools/dev/fuzz.sh "$(scaled 600 5)"
 row mutants tools/dev/mutate.py "$(scaled 200 5)"
 row soak tools/dev/soak.py "$(scaled 120 2)"
