@@ -12,6 +12,7 @@ using namespace hinge::fuzz;
 HINGE_FUZZ_TARGET(plan, "plan", kMiB, 64) {
   const compress::CompressionPlan plan = compress::plan_from_json(io::parse_json(bytes, "plan"));
   for (const compress::SetEdit& edit : plan.sets) {
+    promise(edit.groups <= 1 << 24, "a set has no more groups than a graph can have channels");
     if (edit.groups > 4096) continue;  // one list of all groups a set is more than a multiple of a short file
     promise(compress::removed_groups(edit).size() + edit.kept.size() == static_cast<std::size_t>(edit.groups), "a group is kept or removed");
   }
