@@ -71,6 +71,8 @@ SetEdit set_from_json(const Json& json) {
   SetEdit edit;
   edit.set = text(json, "set");
   edit.groups = whole(json, "groups");
+  constexpr std::int64_t kMost = 1 << 24;  // the most channels that a graph may have anywhere
+  require(edit.groups <= kMost, "plan: {}: {} groups, at most {} are possible", edit.set, edit.groups, kMost);
   edit.kept = groups_from_json(json, "kept", edit);
   edit.carriers = groups_from_json(json, "carriers", edit);
   require(!edit.kept.empty(), "plan: {}: 'kept' is empty, expected at least one group", edit.set);

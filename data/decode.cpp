@@ -58,11 +58,18 @@ void cmyk_to_rgb(const std::uint8_t* ink, std::uint8_t* out, std::size_t pixels,
   }
 }
 
-bool size_is_allowed(std::uint64_t height, std::uint64_t width, Failure& failure) {
+// `bytes` is the file's size.
+bool size_is_allowed(std::uint64_t height, std::uint64_t width, std::size_t bytes, Failure& failure) {
   constexpr auto kMost = static_cast<std::uint64_t>(kLongestSide);
-  if (height >= 1 && width >= 1 && height <= kMost && width <= kMost) return true;
+  const bool fits = height >= 1 && width >= 1 && height <= kMost && width <= kMost;
+  if (fits && height * width / kMostPixelsPerByte <= bytes) return true;
   char text[sizeof failure.message];
-  std::snprintf(text, sizeof text, "%llu x %llu pixels, at most %d are read along a side", static_cast<unsigned long long>(width), static_cast<unsigned long long>(height), kLongestSide);
+  const auto h = static_cast<unsigned long long>(height), w = static_cast<unsigned long long>(width);
+  if (fits) {
+    std::snprintf(text, sizeof text, "%llu x %llu pixels in a file of %zu bytes, at most %zu a byte are possible", w, h, bytes, kMostPixelsPerByte);
+  } else {
+    std::snprintf(text, sizeof text, "%llu x %llu pixels, at most %d are read along a side", w, h, kLongestSide);
+  }
   failure.note(text);
   return false;
 }
@@ -72,7 +79,7 @@ bool read_jpeg(std::string_view bytes, JpegErrors& errors, jpeg_decompress_struc
   if (setjmp(errors.failure.back) != 0) return false;
   jpeg_mem_src(&info, reinterpret_cast<const unsigned char*>(bytes.data()), static_cast<unsigned long>(bytes.size()));
   jpeg_read_header(&info, TRUE);
-  if (!size_is_allowed(info.image_height, info.image_width, errors.failure)) return false;
+  if (!size_is_allowed(info.image_height, info.image_width, bytes.size(), errors.failure)) return false;
   const bool ink = info.jpeg_color_space == JCS_CMYK || info.jpeg_color_space == JCS_YCCK;
   info.out_color_space = ink ? JCS_CMYK : JCS_RGB;
   jpeg_start_decompress(&info);
@@ -105,6 +112,7 @@ void decode_jpeg(std::string_view bytes, Picture& picture) {
 
 struct PngSource {
   std::string_view rest;
+  std::size_t bytes;  // of the whole file
   Failure failure;
 };
 
@@ -124,7 +132,7 @@ void png_read(png_structp png, png_bytep out, png_size_t count) {
 bool read_png(png_structp png, png_infop info, PngSource& source, Picture& picture, std::vector<png_bytep>& rows) {
   if (setjmp(source.failure.back) != 0) return false;
   png_read_info(png, info);
-  if (!size_is_allowed(png_get_image_height(png, info), png_get_image_width(png, info), source.failure)) return false;
+  if (!size_is_allowed(png_get_image_height(png, info), png_get_image_width(png, info), source.bytes, source.failure)) return false;
   // Palettes, grey, 16 bits and transparency: all become 8 bits of red, green and blue.
   png_set_expand(png);
   png_set_scale_16(png);
@@ -143,7 +151,7 @@ bool read_png(png_structp png, png_infop info, PngSource& source, Picture& pictu
 }
 
 void decode_png(std::string_view bytes, Picture& picture) {
-  PngSource source{bytes, {}};
+  PngSource source{bytes, bytes.size(), {}};
   png_structp png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &source, &png_failed, [](png_structp, png_const_charp) {});
   require(png != nullptr, "libpng cannot start");
   png_infop info = png_create_info_struct(png);

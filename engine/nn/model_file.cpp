@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "engine/graph/cost.h"
 #include "engine/graph/graph_json.h"
 #include "engine/io/json.h"
 #include "engine/io/safetensors.h"
@@ -27,6 +28,16 @@ Tensor swap_inner(const Tensor& w, std::int64_t a, std::int64_t b, Shape result)
 std::string without_prefix(const std::string& name) {
   constexpr std::string_view kPrefix = "module.";
   return name.starts_with(kPrefix) ? name.substr(kPrefix.size()) : name;
+}
+
+// A graph of 200 bytes can ask for gigabytes of weights: what the file doesn't nearly hold is refused before it is allocated.
+// Where only some weights are missing, set_values names them.
+void check_holds_weights(const ModelFile& file, const std::string& file_name) {
+  constexpr std::int64_t kMissing = 1 << 20;
+  std::int64_t held = 0;
+  for (const auto& [name, tensor] : file.tensors) held += tensor.size();
+  const std::int64_t wanted = cost_of(*file.graph).parameters;
+  require(wanted <= 2 * held + kMissing, "{}: its graph has {} parameters, its tensors have {} numbers", file_name, wanted, held);
 }
 
 }  // namespace
@@ -59,6 +70,7 @@ Network network_from(const ModelFile& file, const std::optional<Graph>& graph, c
   if (!chosen) {
     fail_usage("{}: the file doesn't describe its network; say which it is with --model (and --shortcut)", file_name);
   }
+  if (file.graph) check_holds_weights(file, file_name);
   Network network(*chosen);
   std::map<std::string, Tensor> values;
   for (const auto& [stored_name, tensor] : file.tensors) {

@@ -3,6 +3,9 @@
 
 #include <CLI/CLI.hpp>
 #include <functional>
+#include <optional>
+#include <string>
+#include <vector>
 
 namespace hinge::cli {
 
@@ -24,6 +27,11 @@ Action declare_prox(CLI::App& app);
 
 // Left out of --help, of completions and of the reference.
 bool is_hidden(const CLI::App& command);
+
+// What the program says to these words (without its name) where they can't be understood, or "hinge: help" for
+// --help and --version; nothing if there is something to do. Carries nothing out, reads no file. From one
+// thread at a time.
+std::optional<std::string> complaint_about(const std::vector<std::string>& words);
 
 // The whole program. Exit codes: 0 done, 1 failure, 2 usage, 130 interrupted (everything saved).
 int run_program(int argc, const char* const* argv);

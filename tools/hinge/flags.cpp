@@ -7,7 +7,8 @@ namespace hinge::cli {
 
 void Flags::set(const nlohmann::json& values, const std::string& origin) {
   require(values.is_object(), "{}: expected a JSON object of options", origin);
-  for (const auto& [name, value] : values.items()) {
+  for (const auto& [key, value] : values.items()) {
+    const std::string& name = key;
     const auto field = std::find_if(fields_.begin(), fields_.end(), [&](const Field& f) { return f.name == name; });
     if (field == fields_.end()) {
       std::vector<std::string> known;

@@ -229,16 +229,17 @@ Network for_pictures(const Network& network, std::int64_t height, std::int64_t w
 }
 
 FeatureShape parse_picture(const std::string& flag, const std::string& text) {
+  constexpr std::int64_t kMost = 65536;  // so that the product can be counted
   std::vector<std::int64_t> extents;
   std::istringstream in(text);
   for (std::string part; std::getline(in, part, 'x');) {
     std::int64_t value = 0;
     const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), value);
-    if (error != std::errc() || end != part.data() + part.size() || value < 1) extents.clear(), in.setstate(std::ios::failbit);
+    if (error != std::errc() || end != part.data() + part.size() || value < 1 || value > kMost) extents.clear(), in.setstate(std::ios::failbit);
     extents.push_back(value);
   }
   if (extents.size() == 2) extents.push_back(3);
-  if (extents.size() != 3 || text.ends_with('x')) fail_usage("{} is '{}', expected HEIGHTxWIDTHxCHANNELS, e.g. 224x224x3", flag, text);
+  if (extents.size() != 3 || text.ends_with('x')) fail_usage("{} is '{}', expected HEIGHTxWIDTHxCHANNELS, e.g. 224x224x3, each up to {}", flag, text, kMost);
   return {extents[0], extents[1], extents[2]};
 }
 

@@ -45,7 +45,7 @@ std::vector<std::string> names_of_options(const CLI::App& app) {
 }
 
 // What CLI11 says, with the nearest known name where a name was mistyped.
-int report_usage(const CLI::App& app, const CLI::ParseError& error, const std::vector<std::string>& words) {
+std::string usage_text(const CLI::App& app, const CLI::ParseError& error, const std::vector<std::string>& words) {
   std::string text = error.what();
   const CLI::App* active = &app;
   for (const CLI::App* command : app.get_subcommands()) active = command;
@@ -61,25 +61,16 @@ int report_usage(const CLI::App& app, const CLI::ParseError& error, const std::v
     text = fmt::format("unknown option '{}'{}", argument, did_you_mean(argument, known));
     break;
   }
-  std::fprintf(stderr, "hinge: %s\nTry 'hinge %s%s--help'.\n", text.c_str(), active == &app ? "" : active->get_name().c_str(),
-               active == &app ? "" : " ");
-  return 2;
+  return fmt::format("hinge: {}\nTry 'hinge {}{}--help'.\n", text, active == &app ? "" : active->get_name(), active == &app ? "" : " ");
 }
 
-}  // namespace
+using Actions = std::vector<std::pair<CLI::App*, Action>>;
 
-int run_program(int argc, const char* const* argv) {
-  flush_denormals();
-  watch_for_interrupts();
-  CLI::App app(
-      "hinge: train, compress and evaluate neural networks by group sparsity.\n"
-      "A typical job:\n"
-      "  hinge compress --weights resnet20.safetensors --data cifar10 --data-dir DIR --target flops=0.5 --out RUN\n"
-      "  hinge eval     --weights RUN/model.safetensors --data cifar10 --data-dir DIR",
-      "hinge");
+// Declares every command; what the words set is bound to the actions.
+Actions declare_all(CLI::App& app) {
   app.set_version_flag("--version", std::string("hinge ") + HINGE_VERSION + " (" + HINGE_BUILD + ")");
   app.require_subcommand(1);
-  std::vector<std::pair<CLI::App*, Action>> actions;
+  Actions actions;
   const auto add = [&](const char* name, const char* help, Action (*declare)(CLI::App&)) {
     CLI::App* command = app.add_subcommand(name, help);
     actions.emplace_back(command, declare(*command));
@@ -97,17 +88,51 @@ int run_program(int argc, const char* const* argv) {
   add("info", "Count a network's parameters and operations.", &declare_info);
   add("reference", "Write docs/reference from the options.", &declare_reference);
   add("completion", "Write a script that lets a shell complete commands and options.", &declare_completion);
+  return actions;
+}
+
+constexpr const char* kDescription =
+    "hinge: train, compress and evaluate neural networks by group sparsity.\n"
+    "A typical job:\n"
+    "  hinge compress --weights resnet20.safetensors --data cifar10 --data-dir DIR --target flops=0.5 --out RUN\n"
+    "  hinge eval     --weights RUN/model.safetensors --data cifar10 --data-dir DIR";
+
+// CLI11 takes words from the back.
+void parse(CLI::App& app, const std::vector<std::string>& words) { app.parse(std::vector<std::string>(words.rbegin(), words.rend())); }
+
+}  // namespace
+
+std::optional<std::string> complaint_about(const std::vector<std::string>& words) {
+  // Declared once: all options of all commands take longer than a thousand parses. Parsing forgets what was parsed before.
+  static CLI::App app(kDescription, "hinge");
+  [[maybe_unused]] static const Actions actions = declare_all(app);
+  try {
+    parse(app, words);
+  } catch (const CLI::Success&) {
+    return "hinge: help";
+  } catch (const CLI::ParseError& error) {
+    return usage_text(app, error, words);
+  }
+  return std::nullopt;
+}
+
+int run_program(int argc, const char* const* argv) {
+  flush_denormals();
+  watch_for_interrupts();
+  CLI::App app(kDescription, "hinge");
+  const Actions actions = declare_all(app);
 
   try {
     const std::vector<std::string> words = with_config_file({argv + 1, argv + argc});
     try {
-      app.parse(std::vector<std::string>(words.rbegin(), words.rend()));  // CLI11 takes them from the back
+      parse(app, words);
     } catch (const CLI::Success& success) {
       return app.exit(success);
     } catch (const CLI::ParseError& error) {
-      return report_usage(app, error, words);
+      std::fputs(usage_text(app, error, words).c_str(), stderr);
+      return 2;
     }
-    for (auto& [command, action] : actions) {
+    for (const auto& [command, action] : actions) {
       if (command->parsed()) action();
     }
   } catch (const UsageError& error) {
