@@ -35,12 +35,13 @@ std::string times_of(const Compressed& c) {
   if (!(longest > 0.0)) return "";
   std::string rows;
   for (const LayerTime& time : c.times) {
+    const bool slower = time.after > 1.02 * time.before;  // less is noise
     rows += fmt::format(
         "<div class=\"layer\"><span class=\"name\">{}</span><span class=\"bar-cell\"><svg class=\"bar\" viewBox=\"0 0 100 10\" preserveAspectRatio=\"none\" role=\"img\" aria-label=\"{:.0f} % of the time\">"
         "<rect class=\"was\" width=\"{:.2f}\" height=\"10\"/><rect class=\"{}\" width=\"{:.2f}\" y=\"{}\" height=\"{}\"/></svg></span><span class=\"count\">{:.2f} &#8594; {:.2f} &#181;s</span>"
         "<span class=\"reason\">{}</span></div>",
-        escaped(time.layer), share(time.after, time.before), 100.0 * time.before / longest, time.after > time.before ? "slower" : "decomposed", 100.0 * time.after / longest, time.after > time.before ? 3 : 0,
-        time.after > time.before ? 4 : 10, 1e3 * time.before, 1e3 * time.after, time.before > 0.0 ? percent(share(time.after, time.before), 0) : "new");
+        escaped(time.layer), share(time.after, time.before), 100.0 * time.before / longest, slower ? "slower" : "decomposed", 100.0 * time.after / longest, slower ? 3 : 0,
+        slower ? 4 : 10, 1e3 * time.before, 1e3 * time.after, time.before > 0.0 ? percent(share(time.after, time.before), 0) : "new");
   }
   return fmt::format("<p class=\"soft\">Microseconds per image in calls of {}, measured on the machine of the run, the two networks in turns; all layers together {:.1f} before and {:.1f} after ({}).</p>",
                      c.timed_batch, 1e3 * before, 1e3 * after, percent(share(after, before), 1)) +
