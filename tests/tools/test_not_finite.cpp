@@ -103,28 +103,33 @@ TEST_CASE("a search that goes wrong says so, with the flags that are the search'
 }
 
 TEST_CASE("a search that was rolled back goes on as one that was killed behind the rollback and resumed") {
-  const Bench b;
-  const auto search = [&](const std::string& run) {
-    return std::vector<std::string>{"compress", "--weights", b.weights, "--data", "cifar10", "--data-dir", b.data, "--held-out", "16", "--batch", "16", "--epochs", "1", "--lr", "1e-30",
-                                    "--search-epochs", "2", "--check-every", "1", "--search-lr", "300", "--weight-decay", "0", "--seed", "3", "--target", "flops=0.6", "--on-nan", "rollback", "--out", b.at(run)};
-  };
-  const Outcome whole = run_hinge(search("whole"));
-  INFO(whole.output);
-  REQUIRE(whole.code == 0);
-  const nlohmann::json rollbacks = b.result("whole").at("rollbacks");
-  REQUIRE(rollbacks.size() >= 1);
-  CHECK(rollbacks[0].at("phase") == "search");
+  // Whether a rate explodes at once, and half of it no more, hangs on the last digits that the machine's convolutions give.
+  for (const char* rate : {"300", "200", "100", "500", "50", "1000"}) {
+    const Bench b;
+    const auto search = [&](const std::string& run) {
+      return std::vector<std::string>{"compress", "--weights", b.weights, "--data", "cifar10", "--data-dir", b.data, "--held-out", "16", "--batch", "16", "--epochs", "1", "--lr", "1e-30",
+                                      "--search-epochs", "2", "--check-every", "1", "--search-lr", rate, "--weight-decay", "0", "--seed", "3", "--target", "flops=0.6", "--on-nan", "rollback", "--out", b.at(run)};
+    };
+    const Outcome whole = run_hinge(search("whole"));
+    INFO(rate << "\n"
+              << whole.output);
+    CHECK((whole.code == 0 || whole.code == 1));
+    if (whole.code != 0 || !b.result("whole").contains("rollbacks")) continue;
+    CHECK(b.result("whole").at("rollbacks").at(0).at("phase") == "search");
 
-  auto first = search("killed");
-  first.insert(first.end(), {"--conv-choices", b.at("whole/conv_choices.json")});
-  const Outcome killed = run_hinge(first, "rename:4:kill:checkpoint");  // of the first save behind the rollback's own
-  INFO(killed.output);
-  REQUIRE(killed.code == 128 + SIGKILL);
-  CHECK_THAT(killed.output, contains("rolled back"));
-  const Outcome resumed = run_hinge({"compress", "--resume", b.at("killed")});
-  INFO(resumed.output);
-  REQUIRE(resumed.code == 0);
-  CHECK((essence(b.at("killed")) == essence(b.at("whole"))));
+    auto first = search("killed");
+    first.insert(first.end(), {"--conv-choices", b.at("whole/conv_choices.json")});
+    const Outcome killed = run_hinge(first, "rename:4:kill:checkpoint");  // of the first save behind the rollback's own
+    INFO(killed.output);
+    REQUIRE(killed.code == 128 + SIGKILL);
+    if (killed.output.find("rolled back") == std::string::npos) continue;
+    const Outcome resumed = run_hinge({"compress", "--resume", b.at("killed")});
+    INFO(resumed.output);
+    REQUIRE(resumed.code == 0);
+    CHECK((essence(b.at("killed")) == essence(b.at("whole"))));
+    return;
+  }
+  FAIL("at none of the rates a search was rolled back in time and ended well");
 }
 
 TEST_CASE("weights that aren't finite are refused with the file, the tensor and the place, whoever reads them") {
