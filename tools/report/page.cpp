@@ -21,6 +21,16 @@ std::string folded(const Run& run) {
 
 }  // namespace
 
+std::string document(const std::string& title, const std::string& body) {
+  // The policy keeps the page from loading anything, whatever stands in a name.
+  return fmt::format(
+      "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n"
+      "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\"/>\n"
+      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n<title>{0}</title>\n<style>{1}</style>\n</head>\n"
+      "<body>\n<main>\n<h1>{0}</h1>\n{2}</main>\n</body>\n</html>\n",
+      escaped(title), kStyle, body);
+}
+
 std::string page_of(const std::vector<Run>& runs) {
   std::string title, body;
   if (runs.size() == 1) {
@@ -32,13 +42,7 @@ std::string page_of(const std::vector<Run>& runs) {
     for (const Run& run : runs) body += folded(run);
     body += "</section>";
   }
-  // The policy keeps the page from loading anything, whatever stands in a name.
-  return fmt::format(
-      "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n"
-      "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\"/>\n"
-      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n<title>{0}</title>\n<style>{1}</style>\n</head>\n"
-      "<body>\n<main>\n<h1>{0}</h1>\n{2}</main>\n</body>\n</html>\n",
-      escaped(title), kStyle, body);
+  return document(title, body);
 }
 
 void write_report(const std::vector<std::filesystem::path>& folders, const std::filesystem::path& out) {

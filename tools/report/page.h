@@ -9,6 +9,9 @@
 
 namespace hinge::report {
 
+// A whole page in the style of all reports: `body` is HTML behind the title's heading.
+std::string document(const std::string& title, const std::string& body);
+
 // One run in full; several runs side by side, with each of them folded up below. The text is well-formed XML.
 std::string page_of(const std::vector<Run>& runs);
 

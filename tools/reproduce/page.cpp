@@ -4,8 +4,8 @@
 #include <map>
 
 #include "tools/report/markup.h"
+#include "tools/report/page.h"
 #include "tools/report/plot.h"
-#include "tools/report/style.h"
 #include "tools/reproduce/table.h"
 
 namespace hinge::reproduce {
@@ -55,13 +55,11 @@ std::string page_of(const std::vector<Row>& rows) {
     }
     verdicts += fmt::format("<li>{}</li>", escaped(fmt::format("{}, {}, {}, {} epochs: {}", row.network, row.data, row.target, row.epochs, verdict_of(row))));
   }
-  return fmt::format(
-      "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\"/>\n"
-      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n<title>Results</title>\n<style>{}</style>\n</head>\n<body>\n<main>\n<h1>Results</h1>\n"
-      "<p class=\"soft\">Every point is a run whose folder it names. Down and to the left is better.</p><div class=\"grid\">{}</div><section><h2>Against the controls</h2><ul>{}</ul></section>"
-      "<section><h2>Runs</h2><div class=\"scroll\"><table><thead><tr><th>network</th><th class=\"text\">method</th><th>epochs</th><th>error, %</th><th>before</th><th>multiply-adds, %</th>"
-      "<th>parameters, %</th><th>seed</th><th>proof</th><th>folder</th></tr></thead><tbody>{}</tbody></table></div></section></main>\n</body>\n</html>\n",
-      report::kStyle, figures, verdicts, table);
+  return report::document(
+      "Results", fmt::format("<p class=\"soft\">Every point is a run whose folder it names. Down and to the left is better.</p><div class=\"grid\">{}</div><section><h2>Against the controls</h2><ul>{}</ul></section>"
+                             "<section><h2>Runs</h2><div class=\"scroll\"><table><thead><tr><th>network</th><th class=\"text\">method</th><th>epochs</th><th>error, %</th><th>before</th><th>multiply-adds, %</th>"
+                             "<th>parameters, %</th><th>seed</th><th>proof</th><th>folder</th></tr></thead><tbody>{}</tbody></table></div></section>",
+                             figures, verdicts, table));
 }
 
 }  // namespace hinge::reproduce
