@@ -1,4 +1,4 @@
-// What a network would cost with some of its groups gone, without building it, and the exact threshold for a target.
+// What a network would cost with some of its groups gone, without building it, and what a target asks of that cost.
 //
 // The cost follows from how many channels every node keeps. A pair of rank r reading c' channels and making n' costs
 // r (c' R S + n') multiply-adds per output pixel, the merged convolution c' R S n': surgery emits the cheaper one.
@@ -60,6 +60,11 @@ class Budget {
   const Size& dense() const { return dense_; }
   // With kept[set] groups left in every set, in the forms that surgery would emit.
   Size size(std::span<const std::int64_t> kept) const;
+  // With a clock: seconds of the layers that read or make the channels of `set`, with `kept` of its groups left and all of
+  // the others.
+  double seconds_with(std::size_t set, std::int64_t kept) const;
+  // Channels that each group of the set is, where it is made.
+  std::int64_t channels_per_group(std::size_t set) const { return shares_[set].front().channels; }
   // Of each pair of the structure: does it cost less than its merged convolution?
   std::vector<bool> pairs_that_pay(std::span<const std::int64_t> kept) const;
 
@@ -113,39 +118,5 @@ struct Target {
   std::string to_string() const;  // "flops=0.5,params=0.6"
   bool operator==(const Target&) const = default;
 };
-
-// At least this share of a layer's groups stays (Li et al., CVPR 2020).
-inline constexpr double kMinimumShare = 0.2;
-std::int64_t minimum_groups(std::int64_t groups, double minimum_share = kMinimumShare);
-
-using Scores = std::vector<std::vector<double>>;  // [set][group], at least 0
-
-struct SelectionOptions {
-  double minimum_share = kMinimumShare;
-  // A set with a leader keeps as many groups as its leader does (the paper's "same ratio"); -1: none.
-  std::vector<int> leader;
-  // Groups that stay as carriers of constants although they are removed, where anything is removed from the set.
-  std::vector<std::int64_t> carriers;
-};
-// Sets of the same block with the same number of rank groups follow the first of them.
-std::vector<int> same_ratio_leaders(const std::vector<GroupSet>& sets);
-
-struct Selection {
-  double threshold = 0.0;              // groups with a score above it stay
-  std::vector<std::vector<int>> kept;  // per set, ascending
-  Size size;                           // carriers included
-  bool reaches_target = false;
-};
-
-// The exact threshold: the smallest one at which the target is met, found by bisection over the sorted scores. Keeping
-// one more group (the one with the next score) would exceed the target, so it is met from below by less than that
-// group's cost, except where several groups share a score. Each set keeps its minimum, its highest groups.
-Selection select_groups(const Budget& budget, const Scores& scores, const Target& target, const SelectionOptions& options);
-
-// The size with the groups at or below `threshold` removed, each set's minimum kept.
-Size size_above(const Budget& budget, const Scores& scores, double threshold, const SelectionOptions& options);
-
-// The size with every set at its minimum: nothing below it can be reached.
-Size least_size(const Budget& budget, const SelectionOptions& options);
 
 }  // namespace hinge::compress

@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "compress/budget.h"
+#include "compress/selection.h"
 
 namespace hinge::compress {
 

@@ -19,7 +19,7 @@
 
 #include <nlohmann/json_fwd.hpp>
 
-#include "compress/budget.h"
+#include "compress/selection.h"
 #include "compress/proximal.h"
 
 namespace hinge::compress {

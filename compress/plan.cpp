@@ -173,10 +173,8 @@ std::vector<int> removed_groups(const SetEdit& edit) {
 }
 
 CompressionPlan make_plan(const Structure& structure, const Budget& budget, const Network& attached, const Scores& scores,
-                          const Target& target, const PlanOptions& options) {
-  SelectionOptions selecting{.minimum_share = options.minimum_share,
-                             .leader = options.same_ratio ? same_ratio_leaders(structure.sets) : std::vector<int>{},
-                             .carriers = std::vector<std::int64_t>(structure.sets.size(), 0)};
+                          const Target& target, SelectionOptions selecting) {
+  selecting.carriers.assign(structure.sets.size(), 0);
   // Carriers cost something, so they take part in the choice; their number is known only once the removed groups are.
   for (;;) {
     const Selection selection = select_groups(budget, scores, target, selecting);

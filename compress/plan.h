@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "compress/budget.h"
+#include "compress/selection.h"
 
 namespace hinge::compress {
 
@@ -41,15 +41,10 @@ struct CompressionPlan {
   bool operator==(const CompressionPlan&) const = default;
 };
 
-struct PlanOptions {
-  double minimum_share = kMinimumShare;
-  bool same_ratio = false;
-};
-
 // Decides, changes nothing: the exact threshold for `target`, the carriers that exact surgery on `attached` (with the
-// removed groups masked) needs, and the cheaper form of each pair.
+// removed groups masked) needs, and the cheaper form of each pair. `selecting.carriers` is filled in here.
 CompressionPlan make_plan(const Structure& structure, const Budget& budget, const Network& attached, const Scores& scores,
-                          const Target& target, const PlanOptions& options = {});
+                          const Target& target, SelectionOptions selecting = {});
 
 // The plan that keeps exactly these groups of every set.
 CompressionPlan plan_keeping(const Structure& structure, const Budget& budget, const Network& attached,

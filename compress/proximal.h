@@ -13,7 +13,7 @@
 
 #include <memory>
 
-#include "compress/budget.h"
+#include "compress/selection.h"
 #include "compress/fused_prox.h"
 #include "compress/regularizer.h"
 #include "engine/optim/optimizer.h"

@@ -36,6 +36,12 @@ struct Rows {
   std::int64_t begin = 0, end = 0;
 };
 
+// Part `index` of `count`: what one thread of several makes of a convolution.
+struct Share {
+  std::int64_t index = 0, count = 1;
+  Rows of(std::int64_t size) const { return {size * index / count, size * (index + 1) / count}; }
+};
+
 // y = min(max(x, low), high); NaN stays NaN. ReLU: low = 0.
 struct Clamp {
   float low = -std::numeric_limits<float>::infinity(), high = std::numeric_limits<float>::infinity();
@@ -58,11 +64,14 @@ struct ConvSpec {
 
 // How a convolution is computed.
 enum class ConvForm {
-  kDirect,    // as the formula says
+  kDirect,    // as the formula says, row by row
   kWinograd,  // F(4x4, 3x3): 2.25 instead of 9 multiplications per output (Lavin & Gray, CVPR 2016)
+  kGathered,  // every pixel's window side by side, then as the formula says for all pixels at once: weights are read once
 };
+inline constexpr ConvForm kConvForms[] = {ConvForm::kDirect, ConvForm::kWinograd, ConvForm::kGathered};
 const char* name_of(ConvForm form);
-// Winograd's form exists for 3x3 filters of stride 1 without groups, with images in the lanes.
+// Winograd's form exists for 3x3 filters of stride 1 without groups, with images in the lanes; the gathered form for one
+// image, without groups or a tail, where its windows fit in a core's cache: the wide layers on tiny pictures.
 bool has_form(const ConvSpec& spec, ConvForm form, Lanes lanes);
 
 // w : [K, R, S, C/groups] as in conv2d, b : [K] or null.
@@ -84,8 +93,8 @@ class Convolution {
   // Floats that run() needs beside its operands.
   std::int64_t scratch_size() const { return scratch_; }
   // x : [H, W, C] elements, residual : [P, Q, channels_out] elements or null, y : like residual; y may be residual.
-  // Winograd's form makes all rows or none.
-  void run(const float* x, const float* residual, float* y, float* scratch, Rows rows) const;
+  // A share is of the rows in the direct form, of the filters in the gathered one; of Winograd's form the first is all.
+  void run(const float* x, const float* residual, float* y, float* scratch, Share share = {}) const;
 
   const ConvSpec& spec() const { return spec_; }
   ConvForm form() const { return form_; }

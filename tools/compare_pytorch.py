@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The same work by hinge and by PyTorch, side by side: proximal steps of whole networks, and training steps.
+"""The same work by hinge and by PyTorch, side by side: proximal steps of whole networks, training steps, and steps of a search.
 
     tools/compare_pytorch.py [--device auto|cpu|cuda] [--programs FOLDER] [--out FILE.json] [--only TEXT] [--seconds S]
                              [--tiny] [--no-compile]
@@ -24,6 +24,9 @@ import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tools/bench"))
+import torch_search  # noqa: E402
+
 PROX_STEP = 0.05
 RATE = 1e-3  # of training: so low that the first losses don't depend on how sums are rounded
 # First losses may differ by this share of the very first: fp32 adds in another order, tf32 rounds operands to 10 bits, bf16 to 7.
@@ -243,8 +246,7 @@ def compare_prox(torch, arguments, model, folder, clock):
     state = {name: value.float() for name, value in network.state_dict().items() if "num_batches" not in name}
     source, target = folder / "weights.safetensors", folder / "after.safetensors"
     write_tensors(source, state)
-    shortcut = ["--shortcut", "A-stride"] if model == "resnet56" else []
-    ours = hinge(arguments, "prox", "--weights", str(source), "--model", model, *shortcut, "--step", str(PROX_STEP), "--out", str(target))
+    ours = hinge(arguments, "prox", *named(source, model), "--step", str(PROX_STEP), "--out", str(target))
 
     weights = [w.detach().clone().to(arguments.device) for w in filters_of(torch, network)]
     with torch.no_grad():
@@ -273,20 +275,38 @@ def compare_prox(torch, arguments, model, folder, clock):
 
 # --- (b) training steps ---
 
-def compare_step(torch, arguments, model, batch, size, precision, folder, clock):
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
-    torch.backends.cudnn.benchmark = True
-    classes = 1000 if model == "resnet50" else 10
-    images, labels = torch.rand(batch, 3, size, size), torch.randint(0, classes, (batch,))
-    start = build(torch, model)
-    state = {name: value.clone() for name, value in start.state_dict().items()}
+def named(source, model):
+    """Options that tell hinge which network the weights are of."""
+    return ["--weights", str(source), "--model", model] + (["--shortcut", "A-stride"] if model in ("resnet20", "resnet56") else [])
+
+
+def prepare(torch, model, batch, size, folder):
+    """A batch of noise and a network's first weights, here and in files: images, labels, weights, the two files."""
+    images, labels = torch.rand(batch, 3, size, size), torch.randint(0, 1000 if model == "resnet50" else 10, (batch,))
+    state = {name: value.clone() for name, value in build(torch, model).state_dict().items()}
     source, data = folder / "weights.safetensors", folder / "batch.safetensors"
     write_tensors(source, {name: value.float() for name, value in state.items() if "num_batches" not in name})
     write_tensors(data, {"images": images.permute(0, 2, 3, 1), "labels": labels.int()})
+    return images, labels, state, source, data
+
+
+def check_losses(result, ours, theirs, disturbed, bound):
+    """Notes a mismatch, in units of the first loss: a later one may be close to 0. BatchNorm over a handful of values multiplies
+    rounding: what PyTorch itself makes of images that differ in their last digit (`disturbed`) tells how much. ResNet-50 on two
+    64x64 pictures: 1 % in the second loss."""
+    for mine, other, third in zip(ours, theirs, disturbed):
+        if not abs(mine - other) <= bound * abs(theirs[0]) + 4 * abs(other - third):
+            result["mismatch"] = f"hinge's first losses are {ours}, PyTorch's {theirs}"
+    result["losses"] = {"hinge": ours, "pytorch": theirs}
+
+
+def compare_step(torch, arguments, model, batch, size, precision, folder, clock):
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    torch.backends.cudnn.benchmark = True
+    images, labels, state, source, data = prepare(torch, model, batch, size, folder)
     result = {"hinge": None, "hinge_how": "hinge has no bf16", "pytorch": {}}
     if precision != "bf16":
-        shortcut = ["--shortcut", "A-stride"] if model in ("resnet20", "resnet56") else []
-        ours = hinge(arguments, "step", "--weights", str(source), "--model", model, *shortcut, "--batch", str(data), "--rate", str(RATE), "--precision", precision)
+        ours = hinge(arguments, "step", *named(source, model), "--batch", str(data), "--rate", str(RATE), "--precision", precision)
         result.update({"hinge": ours["seconds"], "hinge_how": ours["how"]})
 
     def trainer(channels_last, compiled, images=images):
@@ -310,14 +330,9 @@ def compare_step(torch, arguments, model, batch, size, precision, folder, clock)
     if result["hinge"] is not None:
         step = trainer(False, False)
         theirs = [float(step()) for _ in range(3)]
-        # BatchNorm over a handful of values multiplies rounding: what PyTorch itself makes of images that differ in their last
-        # digit tells how much. ResNet-50 on two 64x64 pictures: 1 % in the second loss.
         step = trainer(False, False, images * (1 + 1e-7 * torch.randn(images.shape)))
         disturbed = [float(step()) for _ in range(3)]
-        for mine, other, third in zip(ours["losses"], theirs, disturbed):  # in units of the first: a later one may be close to 0
-            if not abs(mine - other) <= LOSS_BOUND[precision] * abs(theirs[0]) + 4 * abs(other - third):
-                result["mismatch"] = f"hinge's first losses are {ours['losses']}, PyTorch's {theirs}"
-        result["losses"] = {"hinge": ours["losses"], "pytorch": theirs}
+        check_losses(result, ours["losses"], theirs, disturbed, LOSS_BOUND[precision])
     for channels_last in (False, True):
         layout = "channels-last" if channels_last else "channels-first"
         attempt(result["pytorch"], f"eager, {layout}", lambda: clock.time(trainer(channels_last, False)))
@@ -325,6 +340,37 @@ def compare_step(torch, arguments, model, batch, size, precision, folder, clock)
             attempt(result["pytorch"], f"CUDA graph, {layout}", lambda: clock.time(clock.graph(trainer(channels_last, False))))
         if arguments.compile:
             attempt(result["pytorch"], f"torch.compile, {layout}", lambda: clock.time(trainer(channels_last, True)))
+    return result
+
+
+# --- (c) steps of a search ---
+
+def compare_search(torch, arguments, model, batch, size, folder, clock):
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.benchmark = True
+    images, labels, state, source, data = prepare(torch, model, batch, size, folder)
+    both = model == "vgg16"
+    ours = hinge(arguments, "search", *named(source, model), "--batch", str(data), "--rate", str(RATE), "--mode", "both" if both else "decompose")
+    result = {"hinge": ours["seconds"], "hinge_how": ours["how"], "hinge_parts": ours["parts"], "pytorch": {}}
+
+    def trainer(channels_last, foreach, images=images):
+        network = build(torch, model)
+        network.load_state_dict(state)
+        attached = torch_search.attach(torch, network)
+        layout = torch.channels_last if channels_last else torch.contiguous_format
+        network = network.to(arguments.device, memory_format=layout).train()
+        x, t = images.to(arguments.device).contiguous(memory_format=layout), labels.to(arguments.device)
+        search = torch_search.SearchTrainer(torch, network, attached, both, RATE, foreach)
+        return lambda: search.step(x, t)
+
+    step = trainer(False, False)
+    theirs = [float(step()) for _ in range(3)]
+    step = trainer(False, False, images * (1 + 1e-7 * torch.randn(images.shape)))
+    check_losses(result, ours["losses"], theirs, [float(step()) for _ in range(3)], LOSS_BOUND["fp32"])
+    for channels_last in (False, True):
+        for foreach in (False, True):
+            form = f"{'foreach' if foreach else 'loop'}, {'channels-last' if channels_last else 'channels-first'}"
+            attempt(result["pytorch"], form, lambda: clock.time(trainer(channels_last, foreach)))
     return result
 
 
@@ -375,6 +421,7 @@ def main():
     if arguments.tiny:
         shapes = [("resnet20", 4, 32), ("resnet56", 2, 32), ("vgg16", 4, 32), ("resnet50", 2, 64)]
     works.update({f"step of {m}, batch {b}, {s}x{s}, {p}": ("step", m, b, s, p) for m, b, s in shapes for p in precisions})
+    works.update({f"search step of {m}, batch {b}, {s}x{s}": ("search", m, b, s) for m, b, s in shapes if m != "resnet50"})
 
     name = torch.cuda.get_device_name() if clock.cuda else f"CPU, {torch.get_num_threads()} threads"
     document = {"device": name, "torch": torch.__version__, "tiny": arguments.tiny, "results": {}}
@@ -387,7 +434,7 @@ def main():
             continue
         print(work, file=sys.stderr)
         with tempfile.TemporaryDirectory() as folder:
-            compare = compare_prox if what[0] == "prox" else compare_step
+            compare = {"prox": compare_prox, "step": compare_step, "search": compare_search}[what[0]]
             document["results"][work] = compare(torch, arguments, *what[1:], pathlib.Path(folder), clock)
         if arguments.out:  # after every work: what was measured survives
             partial = arguments.out.with_suffix(".partial")

@@ -123,16 +123,17 @@ void BlockProgram::prepare_convolution(Step& step, const Network& network, const
     return std::make_unique<lanes::Convolution>(spec, lanes_, form, lanes::ConvWeights{data(w), data(b)}, lanes::ConvWeights{data(tail_w), data(tail_b)},
                                                 clamp_of(fused.inner), step.clamp);
   };
-  const std::string key = spec.to_string();
-  const auto known = forms.find(key);
-  if (!has_form(spec, lanes::ConvForm::kWinograd, lanes_)) {
-    step.convolution = make(lanes::ConvForm::kDirect);
-  } else if (known != forms.end()) {
+  const std::string key = fmt::format("{}, {}", name_of(lanes_), spec.to_string());
+  if (const auto known = forms.find(key); known != forms.end()) {
     step.convolution = make(known->second);
   } else {
-    auto direct = make(lanes::ConvForm::kDirect), winograd = make(lanes::ConvForm::kWinograd);
-    const bool faster = measure_seconds(*winograd, images_per_block()) < measure_seconds(*direct, images_per_block());
-    step.convolution = std::move(faster ? winograd : direct);
+    double best = 0.0;
+    for (const lanes::ConvForm form : lanes::kConvForms) {
+      if (!has_form(spec, form, lanes_)) continue;
+      auto candidate = make(form);
+      const double seconds = measure_seconds(*candidate, images_per_block());
+      if (step.convolution == nullptr || seconds < best) step.convolution = std::move(candidate), best = seconds;
+    }
     forms[key] = step.convolution->form();
   }
   step.form = name_of(step.convolution->form());
@@ -164,17 +165,15 @@ void BlockProgram::run_step(std::size_t index, float* arena, float* scratch, int
   float* y = arena + step.output.offset;
   const float* residual = step.residual ? arena + step.residual->offset : nullptr;
   // This thread's share: of the output's rows, or where there is no neighbourhood of its pixels.
-  const auto share = [&](std::int64_t size) { return lanes::Rows{size * thread / threads, size * (thread + 1) / threads}; };
-  const lanes::Rows rows = share(out.h), pixels = share(out.h * out.w);
+  const lanes::Share mine{thread, threads};
+  const lanes::Rows rows = mine.of(out.h), pixels = mine.of(out.h * out.w);
   const std::int64_t count = pixels.end - pixels.begin, pixel = images_per_block(), at = pixels.begin * out.c * pixel;
   switch (step.node.kind) {
     case OpKind::kInput:
     case OpKind::kDropout: break;  // no step
     case OpKind::kConv2d:
     case OpKind::kLinear:
-      if (step.convolution->form() == lanes::ConvForm::kDirect || thread == 0) {
-        step.convolution->run(input(), residual, y, scratch, step.convolution->form() == lanes::ConvForm::kDirect ? rows : lanes::Rows{0, out.h});
-      }
+      step.convolution->run(input(), residual, y, scratch, mine);
       break;
     case OpKind::kBatchNorm:
       lanes::scale_shift(lanes_, count, out.c, input() + at, step.scale.data(), step.shift.data(), residual != nullptr ? residual + at : nullptr,

@@ -13,8 +13,14 @@ namespace {
 
 namespace lanes = kernels::lanes;
 
-constexpr std::int64_t kLevels = 8;
-constexpr int kRuns = 5;  // behind a first one; the fastest counts, the others were disturbed
+constexpr std::int64_t kLevels = 8, kFewLevels = 4;
+constexpr double kLarge = 2e7;  // multiply-adds of a picture: smooth in the number of channels, and seconds to measure
+constexpr int kRuns = 5;        // behind a first one; the fastest counts, the others were disturbed
+
+double macs_of(const lanes::ConvSpec& s) {
+  const double pixels = static_cast<double>(s.p() * s.q()), filters = static_cast<double>(s.k);
+  return pixels * filters * static_cast<double>(s.r * s.s * s.c / s.groups + s.tail);
+}
 
 // The two levels around a count, and how far it lies between them.
 struct Between {
@@ -38,16 +44,16 @@ double measure_seconds(const lanes::Convolution& convolution, int images) {
   double best = 1e300;
   for (int run = 0; run <= kRuns; ++run) {
     const auto start = std::chrono::steady_clock::now();
-    convolution.run(x.data(), nullptr, y.mutable_data(), scratch.mutable_data(), {0, s.p()});
+    convolution.run(x.data(), nullptr, y.mutable_data(), scratch.mutable_data());
     const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
     if (run > 0) best = std::min(best, elapsed.count());
   }
   return best;
 }
 
-std::vector<std::int64_t> LayerTimes::levels(std::int64_t full, bool filters) const {
+std::vector<std::int64_t> LayerTimes::levels(const Spec& layer, std::int64_t full, bool filters) const {
   const std::int64_t unit = filters && lanes_ == lanes::Lanes::kChannels ? lanes::lanes_of(lanes::Lanes::kImages) : 1;
-  const std::int64_t units = (full + unit - 1) / unit, count = std::min(units, kLevels);
+  const std::int64_t units = (full + unit - 1) / unit, count = std::min(units, macs_of(layer) > kLarge ? kFewLevels : kLevels);
   std::vector<std::int64_t> result;
   for (std::int64_t i = 1; i <= count; ++i) result.push_back(std::min(full, (units * i + count - 1) / count * unit));
   if (result.front() > 1 && unit == 1) result.insert(result.begin(), 1);
@@ -59,7 +65,7 @@ double LayerTimes::at(const Spec& s) {
   if (const auto known = times_.find(key); known != times_.end()) return known->second;
   const Tensor w = Tensor::full({s.k * s.r * s.s * (s.c / s.groups)}, 0.01f), tail = Tensor::full({std::max<std::int64_t>(1, s.tail * s.k)}, 0.01f);
   double best = 1e300;
-  for (const lanes::ConvForm form : {lanes::ConvForm::kDirect, lanes::ConvForm::kWinograd}) {
+  for (const lanes::ConvForm form : lanes::kConvForms) {
     if (!has_form(s, form, lanes_)) continue;
     const lanes::Convolution convolution(s, lanes_, form, {w.data(), nullptr}, {tail.data(), nullptr}, {}, {});
     best = std::min(best, measure_seconds(convolution, lanes_of(lanes_)));
@@ -71,8 +77,8 @@ double LayerTimes::at(const Spec& s) {
 double LayerTimes::seconds(const Spec& full, const Spec& kept) {
   if (full.groups > 1) return at(full) * static_cast<double>(kept.k) / static_cast<double>(full.k);
   const bool whole_registers = lanes_ == lanes::Lanes::kChannels;
-  std::array<Between, 3> sides = {between(levels(full.c, false), kept.c, false), between(levels(full.k, true), kept.k, whole_registers), Between{}};
-  if (full.tail > 0) sides[2] = between(levels(full.tail, true), kept.tail, whole_registers);
+  std::array<Between, 3> sides = {between(levels(full, full.c, false), kept.c, false), between(levels(full, full.k, true), kept.k, whole_registers), Between{}};
+  if (full.tail > 0) sides[2] = between(levels(full, full.tail, true), kept.tail, whole_registers);
   double sum = 0.0;
   for (int corner = 0; corner < 8; ++corner) {  // of the box around the three counts
     double weight = 1.0;
@@ -92,7 +98,7 @@ double LayerTimes::seconds(const Spec& full, const Spec& kept) {
 
 void LayerTimes::prepare(const Spec& full, bool c_varies, bool k_varies, bool tail_varies) {
   const auto values = [&](std::int64_t extent, bool varies, bool filters) {
-    return varies && full.groups == 1 && extent > 0 ? levels(extent, filters) : std::vector<std::int64_t>{extent};
+    return varies && full.groups == 1 && extent > 0 ? levels(full, extent, filters) : std::vector<std::int64_t>{extent};
   };
   for (std::int64_t c : values(full.c, c_varies, false)) {
     for (std::int64_t k : values(full.k, k_varies, true)) {

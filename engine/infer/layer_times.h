@@ -1,6 +1,6 @@
 // Seconds that a convolution takes on this machine, by how many of its channels are left.
 //
-// Measured on a grid of channel counts (an eighth, a quarter, ... of each extent) and interpolated between. With filters in
+// Measured on a grid of channel counts (an eighth, a quarter, ... of each extent; quarters where layers are large) and interpolated between. With filters in
 // the lanes of a register 17 of them cost what 32 do: there the grid is in whole registers and a count costs what the
 // next one does. Every point is measured once, on one block of images and one thread, in its fastest form.
 #pragma once
@@ -32,7 +32,7 @@ class LayerTimes {
   void add_json(const nlohmann::json& json);
 
  private:
-  std::vector<std::int64_t> levels(std::int64_t full, bool filters) const;
+  std::vector<std::int64_t> levels(const Spec& layer, std::int64_t full, bool filters) const;
   double at(const Spec& spec);
   std::string machine() const;
 

@@ -127,7 +127,7 @@ TEST_CASE("a set never loses its highest groups nor falls below its minimum, eve
 
 TEST_CASE("with the same ratio, the second matrix of a block keeps as many groups as the first, its largest") {
   const Case c;
-  const SelectionOptions same{.minimum_share = 0.2, .leader = same_ratio_leaders(c.structure.sets), .carriers = {}};
+  const SelectionOptions same{.minimum_share = 0.2, .leader = same_ratio_leaders(c.structure.sets), .carriers = {}, .rounding = {}};
   const Scores scores = c.scores(5, false);
   const Selection selection = select_groups(c.budget, scores, flops(0.5), same);
   int followers = 0;

@@ -50,7 +50,7 @@ TEST_CASE("a share of the time is met by a clock's count, and one threshold less
       const Scores scores = random_scores(structure, 3);
       const CompressionPlan plan = make_plan(structure, budget, attached, scores, latency(share));
       CHECK(plan.predicted_after.seconds <= share * budget.dense().seconds);
-      const SelectionOptions options{.minimum_share = kMinimumShare, .leader = {}, .carriers = std::vector<std::int64_t>(structure.sets.size(), 0)};
+      const SelectionOptions options{.minimum_share = kMinimumShare, .leader = {}, .carriers = std::vector<std::int64_t>(structure.sets.size(), 0), .rounding = {}};
       double below = 0.0;  // the next lower score that is a threshold
       for (const auto& set : scores) {
         for (double score : set) {

@@ -28,7 +28,7 @@ Operands random_operands(const ConvSpec& s, std::int64_t images) {
           random_tensor({images, s.p(), s.q(), s.channels_out()}, 6)};
 }
 
-// Rows in `parts` pieces, as so many threads would make them.
+// In `parts` pieces, as so many threads would make them.
 Tensor run(const ConvSpec& s, Lanes in_lanes, ConvForm form, const Operands& o, lanes::Clamp inner, lanes::Clamp outer, bool with_residual, int parts = 1) {
   const lanes::Convolution convolution(s, in_lanes, form, {o.w.data(), o.b.data()},
                                        s.tail > 0 ? lanes::ConvWeights{o.tail_w.data(), o.tail_b.data()} : lanes::ConvWeights{}, inner, outer);
@@ -49,7 +49,7 @@ Tensor run(const ConvSpec& s, Lanes in_lanes, ConvForm form, const Operands& o, 
     load(out, o.residual.data() + first * out, r_block.mutable_data());
     for (int part = 0; part < parts; ++part) {
       convolution.run(x_block.data(), with_residual ? r_block.data() : nullptr, y_block.mutable_data(), scratch.mutable_data(),
-                      {s.p() * part / parts, s.p() * (part + 1) / parts});
+                      {part, parts});
     }
     if (in_lanes == Lanes::kImages) {
       lanes::store_images(count, out, y_block.data(), y.mutable_data() + first * out);
@@ -90,6 +90,8 @@ const std::vector<ConvSpec> kLayers = {
     {.h = 7, .w = 7, .c = 12, .k = 20, .stride = 2},
     {.h = 5, .w = 6, .c = 1, .k = 1},
     {.h = 1, .w = 1, .c = 127, .k = 10},
+    {.h = 1, .w = 1, .c = 33, .k = 129},
+    {.h = 3, .w = 2, .c = 9, .k = 257, .r = 3, .s = 3, .padding = 1},
     {.h = 6, .w = 6, .c = 8, .k = 12, .r = 3, .s = 3, .padding = 1, .groups = 4},
     {.h = 7, .w = 5, .c = 18, .k = 18, .r = 3, .s = 3, .stride = 2, .padding = 1, .groups = 18},
     {.h = 11, .w = 11, .c = 3, .k = 8, .r = 7, .s = 7, .stride = 2, .padding = 3},
@@ -113,12 +115,27 @@ TEST_CASE("a convolution with images or filters in the lanes is the sum it is de
                        expected(s, form, Terms::kAbsolute, o, inner, outer, residual)) == "");
       };
       for (Lanes in_lanes : {Lanes::kImages, Lanes::kChannels}) {
-        check(in_lanes, ConvForm::kDirect, 1);
-        check(in_lanes, ConvForm::kDirect, 3);
-        if (has_form(s, ConvForm::kWinograd, in_lanes)) check(in_lanes, ConvForm::kWinograd, 1);
+        for (ConvForm form : lanes::kConvForms) {
+          if (!has_form(s, form, in_lanes)) continue;
+          check(in_lanes, form, 1);
+          check(in_lanes, form, 3);
+        }
       }
     }
   }
+}
+
+TEST_CASE("the gathered form adds in the direct form's order: the same bytes, however many share the work") {
+  int layers = 0;
+  for (const ConvSpec& s : kLayers) {
+    if (!has_form(s, ConvForm::kGathered, Lanes::kChannels)) continue;
+    INFO(s.to_string());
+    const Operands o = random_operands(s, 2);
+    const Tensor direct = run(s, Lanes::kChannels, ConvForm::kDirect, o, {}, {.low = 0.0f}, true);
+    for (int parts : {1, 2, 5}) CHECK(same_bytes(run(s, Lanes::kChannels, ConvForm::kGathered, o, {}, {.low = 0.0f}, true, parts), direct));
+    ++layers;
+  }
+  CHECK(layers >= 10);
 }
 
 TEST_CASE("a Winograd convolution may write over its residual") {
@@ -131,8 +148,8 @@ TEST_CASE("a Winograd convolution may write over its residual") {
     Tensor scratch = Tensor::empty({convolution.scratch_size()});
     lanes::load_images(block, in, o.x.data(), x.mutable_data());
     lanes::load_images(block, out, o.residual.data(), residual.mutable_data());
-    convolution.run(x.data(), residual.data(), apart.mutable_data(), scratch.mutable_data(), {0, s.p()});
-    convolution.run(x.data(), residual.data(), residual.mutable_data(), scratch.mutable_data(), {0, s.p()});
+    convolution.run(x.data(), residual.data(), apart.mutable_data(), scratch.mutable_data());
+    convolution.run(x.data(), residual.data(), residual.mutable_data(), scratch.mutable_data());
     CHECK(same_bytes(apart, residual));
   }
 }
@@ -161,9 +178,12 @@ TEST_CASE("NaN goes through a convolution's clamp") {
   }
 }
 
-TEST_CASE("a Winograd form that doesn't exist is refused by name") {
+TEST_CASE("a form that doesn't exist is refused by name") {
   const ConvSpec strided{.h = 8, .w = 8, .c = 4, .k = 4, .r = 3, .s = 3, .stride = 2, .padding = 1};
   const Operands o = random_operands(strided, 1);
   CHECK_FALSE(has_form(strided, ConvForm::kWinograd, Lanes::kImages));
   CHECK_THROWS_AS((lanes::Convolution(strided, Lanes::kImages, ConvForm::kWinograd, {o.w.data(), nullptr}, {}, {}, {})), std::invalid_argument);
+  CHECK_THROWS_AS((lanes::Convolution(strided, Lanes::kImages, ConvForm::kGathered, {o.w.data(), nullptr}, {}, {}, {})), std::invalid_argument);
+  const ConvSpec large{.h = 64, .w = 64, .c = 16, .k = 4, .r = 3, .s = 3, .padding = 1};  // 64 * 64 windows of 144
+  CHECK_FALSE(has_form(large, ConvForm::kGathered, Lanes::kChannels));
 }

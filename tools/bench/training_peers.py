@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Training steps and proximal steps by hinge and PyTorch on this machine's CPU: compare_pytorch.py several times over.
+"""Training steps, steps of a search and proximal steps by hinge and PyTorch on this machine's CPU: compare_pytorch.py several times over.
 
     tools/bench/training_peers.py [--rounds 3] [--only TEXT] [--programs FOLDER] [--seconds S] [--out FILE.json]
 
 A round is compare_pytorch.py in a process of its own for one work after the other, so that hinge and PyTorch take turns; the
 table has medians over rounds, the fastest in brackets, and the ratio of the medians last. The product rate of the machine is asked for
 before and after each, and a round below 0.8 of the best is left out. Works: the proximal step of ResNet-56, VGG-16 and ResNet-50; the
-training step of ResNet-20, ResNet-56 and VGG-16 at batch 128.
+training step and the search's step of ResNet-20, ResNet-56 and VGG-16 at batch 128.
 """
 import argparse
 import json
@@ -23,6 +23,7 @@ import torch  # noqa: E402
 
 TOOLS = pathlib.Path(__file__).resolve().parents[1]
 WORKS = ["prox of resnet56", "prox of vgg16", "prox of resnet50"] + [f"step of {m}, batch 128, 32x32, fp32" for m in ("resnet20", "resnet56", "vgg16")]
+WORKS += [f"search step of {m}, batch 128, 32x32" for m in ("resnet20", "resnet56", "vgg16")]
 
 
 def product_rate():

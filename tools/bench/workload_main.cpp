@@ -1,14 +1,13 @@
-// hinge-workload: one of two pieces of work, on weights from a file, timed; tools/compare_pytorch.py has PyTorch do the same.
+// hinge-workload: one of three pieces of work, on weights from a file, timed; tools/compare_pytorch.py has PyTorch do the same.
 //
 //   hinge-workload prox --weights W --step T --out OUT     the proximal step of the group lasso on every convolution's filters
 //   hinge-workload step --weights W --batch B              training steps on one batch (tensors images [N,H,W,C], labels [N])
+//   hinge-workload search --weights W --batch B --mode M   the same with matrices attached, the penalty and its control (search_work.h)
 //
 // Prints one line of JSON: what was computed (the first losses; OUT holds the weights behind one step), so that the other
 // side can be compared with it, and the seconds of one step: the median of rounds, each of many steps queued without a look at
 // any result.
 #include <CLI/CLI.hpp>
-#include <algorithm>
-#include <chrono>
 #include <cstdio>
 
 #include "compress/proximal.h"
@@ -17,39 +16,23 @@
 #include "engine/io/safetensors.h"
 #include "engine/optim/sgd.h"
 #include "engine/train/training_step.h"
+#include "kernels/philox.h"
+#include "tools/bench/rounds.h"
 #include "tools/bench/run_main.h"
+#include "tools/bench/search_work.h"
 #include "tools/hinge/console.h"
 #include "tools/hinge/options.h"
 
 namespace hinge {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
 struct Options {
   cli::WeightsOptions weights;
   cli::DeviceOptions device;
-  std::string batch, out;
+  std::string batch, out, mode = "auto";
+  std::int64_t images = 128;
   double step = 0.1, rate = 1e-3, seconds = 1.0;
 };
-
-// Rounds of `count` calls, each round as long as a fifth of what there is; seconds of a call, the median round.
-template <class Queue>
-double seconds_of(double seconds, const Stream& stream, const Queue& queue) {
-  const auto round = [&](int count) {
-    stream.synchronize();
-    const auto start = Clock::now();
-    for (int i = 0; i < count; ++i) queue();
-    stream.synchronize();
-    return std::chrono::duration<double>(Clock::now() - start).count();
-  };
-  round(3);  // convolutions are chosen, graphs captured
-  const int count = static_cast<int>(std::clamp(seconds / 7.0 / round(1), 1.0, 2000.0));
-  std::vector<double> samples;
-  for (int i = 0; i < 7; ++i) samples.push_back(round(count) / count);
-  std::ranges::sort(samples);
-  return samples[samples.size() / 2];
-}
 
 std::vector<std::vector<kernels::GroupView>> filters_of(Network& network) {
   std::vector<std::vector<kernels::GroupView>> sets;
@@ -87,16 +70,34 @@ nlohmann::json prox(const Options& options, Network& network, const Stream& stre
     fused->queue(*regularizer);
     graph = accelerator()->end_capture(stream.device().index);
   }
-  const double seconds = seconds_of(options.seconds, stream, [&] { graph ? graph->replay() : once(kTiny); });
+  const double seconds = bench::seconds_of(options.seconds, stream, [&] { graph ? graph->replay() : once(kTiny); });
   return {{"work", "prox"}, {"matrices", sets.size()}, {"seconds", seconds}, {"how", graph ? "one launch in a graph" : "matrix by matrix"}};
 }
 
+struct Batch {
+  Tensor images, labels;
+};
+
+// The file's, or pictures and labels at random.
+Batch batch_of(const Options& options, const Network& network, Device device) {
+  const std::int64_t classes = infer_shapes(network.graph()).at(static_cast<std::size_t>(network.graph().output)).size();
+  Batch batch;
+  if (options.batch.empty()) {
+    const FeatureShape& in = network.graph().input;
+    batch = {Tensor::empty({options.images, in.h, in.w, in.c}), Tensor::empty({options.images}, DType::kInt32)};
+    for (std::int64_t i = 0; i < batch.images.size(); ++i) batch.images.mutable_data()[i] = uniform(random_words(0, RandomUse::kTest, 0, static_cast<std::uint64_t>(i)).word[0]);
+    for (std::int64_t n = 0; n < options.images; ++n) batch.labels.mutable_data<std::int32_t>()[n] = static_cast<std::int32_t>(n % classes);
+  } else {
+    const io::TensorFile file = io::read_safetensors(options.batch);
+    require(file.tensors.contains("images") && file.tensors.contains("labels"), "{}: expected tensors 'images' and 'labels'", options.batch);
+    batch = {file.tensors.at("images"), file.tensors.at("labels")};
+  }
+  check_labels(batch.labels, classes);
+  return {batch.images.to(device), batch.labels.to(device)};
+}
+
 nlohmann::json step(const Options& options, Network& network, const Stream& stream) {
-  const io::TensorFile batch = io::read_safetensors(options.batch);
-  require(batch.tensors.contains("images") && batch.tensors.contains("labels"), "{}: expected tensors 'images' and 'labels'", options.batch);
-  const Tensor images = batch.tensors.at("images").to(stream.device());
-  check_labels(batch.tensors.at("labels"), infer_shapes(network.graph()).at(static_cast<std::size_t>(network.graph().output)).size());
-  const Tensor labels = batch.tensors.at("labels").to(stream.device());
+  const auto [images, labels] = batch_of(options, network, stream.device());
   Sgd optimizer({.momentum = 0.9f, .decay = 1e-4f});
   TrainingStep training(network, optimizer, {.graph = !options.device.eager}, {}, stream);
   std::uint64_t count = 0;
@@ -106,22 +107,30 @@ nlohmann::json step(const Options& options, Network& network, const Stream& stre
     once();
     losses.push_back(training.outcome().loss);
   }
-  const double seconds = seconds_of(options.seconds, stream, once);
+  const double seconds = bench::seconds_of(options.seconds, stream, once);
   return {{"work", "step"}, {"losses", losses}, {"seconds", seconds}, {"how", training.how()}, {"images", images.dim(0)}};
 }
 
-int run(const Options& options, bool is_prox) {
+int run(const Options& options, const std::string& work) {
   cli::lines_to_stderr();
   const Device device = options.device.choose();
-  cli::LoadedModel model = cli::load_model(options.weights);
+  Network network = options.weights.weights.empty() ? cli::random_network(options.weights) : cli::load_model(options.weights).network;
   const Stream stream = stream_of(device);
-  if (!is_prox) {
+  if (!options.batch.empty()) {
     const io::SafetensorsFile file(options.batch);
     const std::vector<std::int64_t> shape = file.tensors().at("images").shape;
-    if (shape.size() == 4) model.network = cli::for_pictures(model.network, shape[1], shape[2]);
+    if (shape.size() == 4) network = cli::for_pictures(network, shape[1], shape[2]);
   }
-  model.network.move_to(device);
-  nlohmann::json result = is_prox ? prox(options, model.network, stream) : step(options, model.network, stream);
+  network.move_to(device);
+  nlohmann::json result;
+  if (work == "prox") {
+    result = prox(options, network, stream);
+  } else if (work == "step") {
+    result = step(options, network, stream);
+  } else {
+    const auto [images, labels] = batch_of(options, network, device);
+    result = bench::search_work(network, images, labels, {.mode = options.mode, .rate = options.rate, .seconds = options.seconds, .eager = options.device.eager});
+  }
   result["device"] = cli::device_description();
   std::printf("%s\n", io::json_text(result, "result").c_str());
   return 0;
@@ -131,7 +140,7 @@ int run(const Options& options, bool is_prox) {
 }  // namespace hinge
 
 int main(int argc, char** argv) {
-  CLI::App app("hinge-workload: a proximal step or training steps, for comparison with another program");
+  CLI::App app("hinge-workload: a proximal step, training steps or steps of a search, for comparison with another program");
   app.require_subcommand(1);
   hinge::Options options;
   const auto common = [&](const char* name, const char* help) {
@@ -145,8 +154,13 @@ int main(int argc, char** argv) {
   CLI::App* prox = common("prox", "The proximal step of the group lasso on every convolution's filters");
   prox->add_option("--step", options.step, "Of the proximal operator");
   prox->add_option("--out", options.out, "Write the weights behind one step to this file");
-  CLI::App* step = common("step", "Training steps on one batch");
-  step->add_option("--batch", options.batch, "safetensors file with images and labels")->required();
-  step->add_option("--rate", options.rate, "Learning rate");
-  return hinge::bench::run_main("hinge-workload", app, argc, argv, [&] { return hinge::run(options, prox->parsed()); });
+  const auto on_batch = [&](CLI::App* command) {
+    CLI::Option* file = command->add_option("--batch", options.batch, "safetensors file with images and labels (default: pictures at random)");
+    command->add_option("--images", options.images, "That many pictures at random")->check(CLI::Range(1, 65536))->excludes(file);
+    command->add_option("--rate", options.rate, "Learning rate");
+    return command;
+  };
+  on_batch(common("step", "Training steps on one batch"));
+  on_batch(common("search", "Steps of a search on one batch: matrices attached, penalty and control included"))->add_option("--mode", options.mode, "What may go, as in hinge compress");
+  return hinge::bench::run_main("hinge-workload", app, argc, argv, [&] { return hinge::run(options, app.get_subcommands().front()->get_name()); });
 }

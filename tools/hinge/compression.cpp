@@ -103,7 +103,7 @@ std::vector<Arrival> Compression::search(Network& attached, const compress::Budg
       {.method = compress::sparsity_method_of(search.optimizer), .every = search.prox_every, .momentum = training.momentum, .exact_overlap = search.overlap == "exact"});
   const auto images = static_cast<std::int64_t>(data_.split.train.size());
   const std::int64_t steps = std::max<std::int64_t>(1, images / training.batch) * search.epochs;
-  SearchHooks hooks(search, task_.targets, steps, task_.structure, attached, optimizer, budget);
+  SearchHooks hooks(search, task_.targets, steps, task_.structure, task_.selection, attached, optimizer, budget);
   Trainer trainer(trainer_setup, attached, optimizer, hooks, run_);
   const TrainingOutcome outcome = trainer.run(checkpoint);
   say("search: {} epochs, {:.0f} images/s", outcome.epochs, outcome.images_per_second);
@@ -150,15 +150,14 @@ void Compression::operate(const std::optional<io::Checkpoint>& checkpoint) {
 // prediction that is off by as much, until the measured time is right.
 compress::CompressionPlan Compression::settle(const Network& attached, const compress::Budget& budget, const compress::Scores& scores,
                                               const compress::Target& target) {
-  const compress::PlanOptions options{.minimum_share = options_.search.minimum_share, .same_ratio = options_.search.same_ratio};
-  if (!target.wants_time()) return compress::make_plan(task_.structure, budget, attached, scores, target, options);
+  if (!target.wants_time()) return compress::make_plan(task_.structure, budget, attached, scores, target, task_.selection);
   const FeatureShape& in = original_.graph().input;
   const Tensor images = Tensor::full({options_.latency_batch, in.h, in.w, in.c}, 0.5f);
   compress::Target aim = target;
   std::optional<compress::CompressionPlan> best;
   double best_ratio = 0.0;
   for (int round = 0; round < kSettlingRounds; ++round) {
-    compress::CompressionPlan plan = compress::make_plan(task_.structure, budget, attached, scores, aim, options);
+    compress::CompressionPlan plan = compress::make_plan(task_.structure, budget, attached, scores, aim, task_.selection);
     plan.target = target;
     Network shrunken = compress::apply(plan, task_.structure, attached);
     const std::vector<double> ms = milliseconds_per_image({&original_, &shrunken}, images);

@@ -28,7 +28,8 @@ struct CompressOptions {
   double max_error_increase = -1.0;  // points; below 0: the targets are the request, whatever the error
   std::string count = "macs";
   std::int64_t latency_batch = 1;
-  std::string layer_times;  // file of the clock's table; "": the user's cache
+  std::string align = "auto";  // auto, none, measured or a number of channels
+  std::string layer_times;     // file of the clock's table; "": the user's cache
   std::string method = "hinge";
   std::string plan;  // a plan.json to carry out instead of a search
   std::vector<std::string> exclude;
@@ -49,7 +50,8 @@ struct CompressOptions {
 struct CompressionTask {
   std::vector<compress::Target> targets;              // from the largest to the smallest
   compress::Structure structure;                      // ranks as the initialisation gives them
-  std::shared_ptr<const compress::LayerClock> clock;  // where a target is a time
+  std::shared_ptr<const compress::LayerClock> clock;  // where a target is a time or counts are rounded by time
+  compress::SelectionOptions selection;
 };
 // Throws UsageError for everything that is wrong with the request. A target in time makes it measure layers.
 CompressionTask make_task(const CompressOptions& options, const Graph& dense);

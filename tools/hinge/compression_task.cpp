@@ -1,4 +1,5 @@
 // The request: its options, and what is checked and measured before anything is trained.
+#include <charconv>
 #include <cmath>
 #include <cstdlib>
 
@@ -23,12 +24,23 @@ std::filesystem::path times_file(const CompressOptions& options) {
 
 std::shared_ptr<const compress::MeasuredClock> clock_for(const CompressOptions& options, const Graph& dense) {
   if (!options.run.device.device.starts_with("cpu") && !choose_device(options.run.device.device).device.is_cpu()) {
-    fail_usage("--target latency: times are measured on the CPU; run it with --device cpu");
+    fail_usage("--target latency and --align measured: times are measured on the CPU; run it with --device cpu");
   }
   set_threads(options.run.threads);
   const std::filesystem::path file = times_file(options);
   const nlohmann::json known = !file.empty() && std::filesystem::exists(file) ? io::read_json(file) : nlohmann::json();
   return std::make_shared<compress::MeasuredClock>(Network(dense), compress::LatencyOptions{.batch = options.latency_batch}, known);
+}
+
+// A whole number of channels, or 0: none. Throws UsageError for anything but what --align may be.
+std::int64_t multiple_of(const std::string& align) {
+  if (align == "auto" || align == "none" || align == "measured") return 0;
+  std::int64_t multiple = 0;
+  const auto [end, error] = std::from_chars(align.data(), align.data() + align.size(), multiple);
+  if (error != std::errc() || end != align.data() + align.size() || multiple < 1 || multiple > 4096) {
+    fail_usage("--align {}: expected auto, none, measured, or a number of channels from 1 to 4096", align);
+  }
+  return multiple;
 }
 
 void save_times(const CompressOptions& options, const compress::MeasuredClock& clock) {
@@ -55,6 +67,9 @@ void CompressOptions::declare(CLI::App& app, Flags& flags) {
                "(if not given, the smallest that can be reached); fine-tunes three or four (below 0: none)");
   flags.option("--count", count, "What FLOPs are: macs, or reference (as the paper's program counts)");
   flags.option("--latency-batch", latency_batch, "Images in the call whose time a latency target is about")->check(CLI::Range(1, 65536));
+  flags.option("--align", align,
+               "Round what stays of each layer up: to multiples of so many channels (8), or measured: to as many as take the same time here, for "
+               "--latency-batch; none; auto is measured for a target in time, else none. Targets are met all the same");
   flags.option("--layer-times", layer_times, "File that keeps what layers were measured to take (default: hinge/layer-times.json in the user's cache)");
   flags.option("--exclude", exclude, "Layers to leave alone (pattern, e.g. 'layer3.*')")->delimiter(',');
   flags.option("--recipe", recipe, "Settings of one row of the paper's tables, by name or file; other flags override them");
@@ -103,7 +118,7 @@ std::string smallest_target(const CompressOptions& options, const Graph& dense) 
   any.max_error_increase = -1.0, any.target = {"flops=1"};
   const CompressionTask task = make_task(any, dense);
   const compress::Budget budget(task.structure);
-  const double least = task.targets[0].flops_ratio(compress::least_size(budget, options.search.selection(task.structure)), budget.dense());
+  const double least = task.targets[0].flops_ratio(compress::least_size(budget, task.selection), budget.dense());
   return fmt::format("flops={}", std::ceil(100.0 * least) / 100.0);
 }
 
@@ -122,7 +137,8 @@ CompressionTask make_task(const CompressOptions& options, const Graph& dense) {
   compress::sparsity_method_of(options.search.optimizer);
   schedule_kind_of(options.finetune.schedule);
   const compress::Initialisation init = compress::initialisation_of(options.search.init);
-  CompressionTask task{.targets = parse_targets(options.target, count_of(options.count)), .structure = {}, .clock = {}};
+  const std::int64_t multiple = multiple_of(options.align);
+  CompressionTask task{.targets = parse_targets(options.target, count_of(options.count)), .structure = {}, .clock = {}, .selection = {}};
 
   if (options.has_budget()) task.targets = candidates(options, task.targets);
 
@@ -147,11 +163,15 @@ CompressionTask make_task(const CompressOptions& options, const Graph& dense) {
   const auto controls = compress::control_names();
   if (std::ranges::find(controls, options.method) != controls.end()) check_control(compress::control_of(options.method), task.structure);
   std::shared_ptr<const compress::MeasuredClock> clock;
-  if (std::ranges::any_of(task.targets, &compress::Target::wants_time)) clock = clock_for(options, dense);
+  const bool in_time = std::ranges::any_of(task.targets, &compress::Target::wants_time);
+  if (in_time || options.align == "measured") clock = clock_for(options, dense);
   task.clock = clock;
   const compress::Budget budget(task.structure, clock);  // measures what it may be asked
   if (clock != nullptr) save_times(options, *clock);
-  for (const compress::Target& target : task.targets) check_reachable(target, budget, options.search.selection(task.structure));
+  task.selection = options.search.selection(task.structure);
+  if (multiple > 1) task.selection.rounding = compress::rounded_to_multiples(budget, multiple);
+  if (options.align == "measured" || (options.align == "auto" && in_time)) task.selection.rounding = compress::rounded_where_free(budget);
+  for (const compress::Target& target : task.targets) check_reachable(target, budget, task.selection);
   return task;
 }
 

@@ -188,6 +188,15 @@ LoadedModel load_model(const WeightsOptions& options) {
   return model;
 }
 
+Network random_network(const WeightsOptions& options, const FeatureShape& input) {
+  if (options.model.empty()) fail_usage("--weights or --model is missing: which network?");
+  models::ModelOptions build = options.model_options();
+  build.input = input;
+  Network network(models::build(options.model, build));
+  initialise(network, 0);
+  return network;
+}
+
 Metadata normalization_metadata(const data::Normalization& normalization) {
   return {{kNormalizationKey, nlohmann::json{{"mean", normalization.mean}, {"std", normalization.std}}.dump()}};
 }

@@ -85,6 +85,8 @@ struct LoadedModel {
   bool picture_known = true;                         // the file says how large its pictures are; a state dict of PyTorch doesn't
 };
 LoadedModel load_model(const WeightsOptions& options);
+// --model with random weights, for pictures of `input` (all zero: the model's own): what times are measured on.
+Network random_network(const WeightsOptions& options, const FeatureShape& input = {});
 Metadata normalization_metadata(const data::Normalization& normalization);
 
 // Throws UsageError unless `set` and the network agree on picture and classes.

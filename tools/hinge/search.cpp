@@ -73,19 +73,20 @@ compress::NoiseOptions SearchOptions::noise(std::uint64_t seed) const {
 compress::SelectionOptions SearchOptions::selection(const compress::Structure& structure) const {
   return {.minimum_share = minimum_share,
           .leader = same_ratio ? compress::same_ratio_leaders(structure.sets) : std::vector<int>{},
-          .carriers = {}};
+          .carriers = {},
+          .rounding = {}};
 }
 
 SearchHooks::SearchHooks(const SearchOptions& options, std::vector<compress::Target> targets, std::int64_t steps,
-                         const compress::Structure& structure, Network& attached, compress::ProximalOptimizer& optimizer,
-                         const compress::Budget& budget)
+                         const compress::Structure& structure, compress::SelectionOptions selection, Network& attached,
+                         compress::ProximalOptimizer& optimizer, const compress::Budget& budget)
     : options_(options),
       targets_(std::move(targets)),
       structure_(structure),
       network_(attached),
       optimizer_(optimizer),
       budget_(budget),
-      selection_(options.selection(structure)),
+      selection_(std::move(selection)),
       look_every_(std::clamp<std::int64_t>(steps / kFewestLooks, 1, options.check_every)),
       control_({.target = targets_.back(), .rate = options.lr, .steps = steps, .selection = selection_, .check_every = look_every_}),
       annealing_{.lambda = options.lambda, .factor = options.anneal, .t1 = options.t1, .t2 = options.t2},

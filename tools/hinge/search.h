@@ -51,8 +51,8 @@ class SearchHooks final : public TrainingHooks {
  public:
   // `targets` from the largest to the smallest; the search steers for the last.
   SearchHooks(const SearchOptions& options, std::vector<compress::Target> targets, std::int64_t steps,
-              const compress::Structure& structure, Network& attached, compress::ProximalOptimizer& optimizer,
-              const compress::Budget& budget);
+              const compress::Structure& structure, compress::SelectionOptions selection, Network& attached,
+              compress::ProximalOptimizer& optimizer, const compress::Budget& budget);
 
   bool looks_at_gradients() const override { return !balance_.empty(); }
   void before_update(std::int64_t step, std::span<Parameter* const> parameters,

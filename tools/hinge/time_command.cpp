@@ -37,12 +37,7 @@ std::vector<Timed> networks_of(const Options& options) {
     result.push_back({file, options.input.empty() ? std::move(model.network) : for_pictures(model.network, input.h, input.w)});
   }
   if (options.weights.empty()) {
-    if (options.model.empty()) fail_usage("--weights or --model is missing: which network?");
-    models::ModelOptions build = WeightsOptions{.weights = "", .model = options.model, .shortcut = options.shortcut}.model_options();
-    build.input = input;
-    Network network(models::build(options.model, build));
-    initialise(network, 0);
-    result.push_back({options.model, std::move(network)});
+    result.push_back({options.model, random_network({.weights = "", .model = options.model, .shortcut = options.shortcut}, input)});
   }
   return result;
 }

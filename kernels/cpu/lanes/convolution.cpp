@@ -1,10 +1,18 @@
-// A convolution on one block of images: weights packed once, then the direct form. Winograd's is in winograd.cpp.
+// A convolution on one block of images: weights packed once, then the direct form. The others are in winograd.cpp and
+// gathered.cpp.
 #include "kernels/cpu/lanes/convolution.h"
 
 #include <algorithm>
+#include <array>
 #include <stdexcept>
 
 namespace hinge::kernels::lanes {
+
+namespace {
+
+constexpr std::int64_t kMostGathered = 1 << 18;  // floats: 1 MiB, half of a core's second cache
+
+}  // namespace
 
 std::string ConvSpec::to_string() const {
   std::string text;
@@ -17,12 +25,20 @@ std::string ConvSpec::to_string() const {
   return text;
 }
 
-const char* name_of(ConvForm form) { return form == ConvForm::kDirect ? "direct" : "winograd"; }
+const char* name_of(ConvForm form) {
+  constexpr std::array names = {"direct", "winograd", "gathered"};
+  return names[static_cast<std::size_t>(form)];
+}
 
 const char* name_of(Lanes lanes) { return lanes == Lanes::kImages ? "images" : "channels"; }
 
 bool has_form(const ConvSpec& s, ConvForm form, Lanes lanes) {
-  return form == ConvForm::kDirect || (lanes == Lanes::kImages && s.r == 3 && s.s == 3 && s.stride == 1 && s.groups == 1);
+  switch (form) {
+    case ConvForm::kDirect: return true;
+    case ConvForm::kWinograd: return lanes == Lanes::kImages && s.r == 3 && s.s == 3 && s.stride == 1 && s.groups == 1;
+    case ConvForm::kGathered: return lanes == Lanes::kChannels && s.groups == 1 && s.tail == 0 && gathered_scratch(s) <= kMostGathered;
+  }
+  return false;
 }
 
 Convolution::Convolution(const ConvSpec& spec, Lanes lanes, ConvForm form, const ConvWeights& weights, const ConvWeights& tail, Clamp inner, Clamp outer)
@@ -46,6 +62,8 @@ Convolution::Convolution(const ConvSpec& spec, Lanes lanes, ConvForm form, const
   std::int64_t scratch = 0;  // elements
   if (form == ConvForm::kWinograd) {
     scratch = winograd_scratch(spec, chunk_for(spec));
+  } else if (form == ConvForm::kGathered) {
+    scratch = gathered_scratch(spec);
   } else {
     if (spec.padding > 0) scratch += (spec.h + 2 * spec.padding) * (spec.w + 2 * spec.padding) * spec.c;
     if (spec.tail > 0) scratch += spec.q() * spec.k;
@@ -58,20 +76,17 @@ Convolution::Parts Convolution::parts() const {
   return {spec_, weights_.data(), or_null(bias_), or_null(tail_weights_), or_null(tail_bias_), inner_, outer_};
 }
 
-void Convolution::run(const float* x, const float* residual, float* y, float* scratch, Rows rows) const {
+void Convolution::run(const float* x, const float* residual, float* y, float* scratch, Share share) const {
   if (form_ == ConvForm::kWinograd) {
-    if (rows.begin == 0 && rows.end == spec_.p()) run_winograd(parts(), as<Vector>(x), as<Vector>(residual), as<Vector>(y), as<Vector>(scratch));
+    if (share.index == 0) run_winograd(parts(), as<Vector>(x), as<Vector>(residual), as<Vector>(y), as<Vector>(scratch));
     return;
   }
+  if (form_ == ConvForm::kGathered) return run_gathered(parts(), x, residual, y, scratch, share);
   with_element(lanes_, [&]<class Element>(Element) {
-    run_direct(parts(), as<Element>(x), as<Element>(residual), as<Element>(y), as<Element>(scratch), rows);
+    run_direct(parts(), as<Element>(x), as<Element>(residual), as<Element>(y), as<Element>(scratch), share.of(spec_.p()));
   });
 }
 
-namespace {
-
-// Rows [begin, end) of x, counted with the border of zeros that the result has: no pixel needs to know where the
-// picture ends.
 template <class Element>
 const Element* with_border(const ConvSpec& s, const Element* x, Rows rows, Element* padded) {
   const std::int64_t border = s.padding * s.c, width = s.w * s.c;
@@ -88,8 +103,6 @@ const Element* with_border(const ConvSpec& s, const Element* x, Rows rows, Eleme
   }
   return padded;
 }
-
-}  // namespace
 
 template <class Element>
 void run_direct(const Convolution::Parts& conv, const Element* x, const Element* residual, Element* y, Element* scratch, Rows rows) {
@@ -120,5 +133,7 @@ void run_direct(const Convolution::Parts& conv, const Element* x, const Element*
     if (tail) run_tail<Element>(conv, q, scratch, added, to);
   }
 }
+
+template const float* with_border<float>(const ConvSpec& s, const float* x, Rows rows, float* padded);
 
 }  // namespace hinge::kernels::lanes

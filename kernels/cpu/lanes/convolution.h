@@ -23,6 +23,14 @@ void run_winograd(const Convolution::Parts& conv, const Vector* x, const Vector*
 template <class Element>
 void run_direct(const Convolution::Parts& conv, const Element* x, const Element* residual, Element* y, Element* scratch, Rows rows);
 
+// Rows [begin, end) of x, counted with the border of zeros that the result has: no pixel needs to know where the
+// picture ends. Returns `padded`.
+template <class Element>
+const Element* with_border(const ConvSpec& s, const Element* x, Rows rows, Element* padded);
+
+std::int64_t gathered_scratch(const ConvSpec& spec);  // in floats
+void run_gathered(const Convolution::Parts& conv, const float* x, const float* residual, float* y, float* scratch, Share share);
+
 // t : [pixels, K] -> y : [pixels, tail]
 template <class Element>
 void run_tail(const Convolution::Parts& conv, std::int64_t pixels, const Element* t, const Element* residual, Element* y) {

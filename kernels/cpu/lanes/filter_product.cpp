@@ -89,9 +89,15 @@ void pack_filters<float>(std::int64_t k, std::int64_t window, const float* w, fl
 }
 
 template <>
+std::int64_t filter_blocks<float>(std::int64_t k) {
+  return kBlocks.count(k);
+}
+
+template <>
 void product<float>(const Window& window, const PixelRow& row, std::int64_t k, const float* x, const float* packed, const float* b,
-                    const float* residual, Clamp clamp, float* y) {
-  for (std::int64_t block = 0; block < kBlocks.count(k); ++block) {
+                    const float* residual, Clamp clamp, float* y, BlockRange blocks) {
+  packed += kBlocks.begin(k, blocks.begin) * window.size();
+  for (std::int64_t block = blocks.begin; block < std::min(blocks.end, kBlocks.count(k)); ++block) {
     const std::int64_t begin = kBlocks.begin(k, block), width = kBlocks.begin(k, block + 1) - begin, vectors = width / kLanes;
     const auto& computes = kTable[static_cast<std::size_t>(vectors)];
     for_pieces(row.pixels, pixels_for(static_cast<int>(vectors)), [&](std::int64_t first, std::int64_t count) {

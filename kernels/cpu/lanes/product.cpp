@@ -68,9 +68,15 @@ void pack_filters<Vector>(std::int64_t k, std::int64_t window, const float* w, f
 }
 
 template <>
+std::int64_t filter_blocks<Vector>(std::int64_t k) {
+  return kBlocks.count(k);
+}
+
+template <>
 void product<Vector>(const Window& window, const PixelRow& row, std::int64_t k, const Vector* x, const float* packed, const float* b,
-                     const Vector* residual, Clamp clamp, Vector* y) {
-  for (std::int64_t block = 0; block < kBlocks.count(k); ++block) {
+                     const Vector* residual, Clamp clamp, Vector* y, BlockRange blocks) {
+  packed += kBlocks.begin(k, blocks.begin) * window.size();
+  for (std::int64_t block = blocks.begin; block < std::min(blocks.end, kBlocks.count(k)); ++block) {
     const std::int64_t begin = kBlocks.begin(k, block), filters = kBlocks.begin(k, block + 1) - begin;
     const auto& computes = kTable[static_cast<std::size_t>(filters)];
     for_pieces(row.pixels, pixels_for(static_cast<int>(filters)), [&](std::int64_t first, std::int64_t count) {

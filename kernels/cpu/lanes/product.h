@@ -29,9 +29,19 @@ struct PixelRow {  // steps in elements
   std::int64_t x_step = 0, y_step = 0;
 };
 
-// A row of pixels through all K filters. b and residual may be null; residual has y's steps.
+// Blocks that K filters come in.
+template <class Element>
+std::int64_t filter_blocks(std::int64_t k);
+
+// Blocks [begin, end), as far as there are so many.
+struct BlockRange {
+  std::int64_t begin = 0, end = std::numeric_limits<std::int64_t>::max();
+};
+
+// A row of pixels through all K filters, or through some blocks of them. `packed`, b, residual and y are those of all filters;
+// b and residual may be null; residual has y's steps.
 template <class Element>
 void product(const Window& window, const PixelRow& row, std::int64_t k, const Element* x, const float* packed, const float* b,
-             const Element* residual, Clamp clamp, Element* y);
+             const Element* residual, Clamp clamp, Element* y, BlockRange blocks = {});
 
 }  // namespace hinge::kernels::lanes
