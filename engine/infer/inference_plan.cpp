@@ -5,10 +5,12 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <optional>
 
 #include "engine/autograd/node.h"
 #include "engine/core/accelerator.h"
 #include "engine/core/names.h"
+#include "engine/infer/spin_barrier.h"
 #include "engine/nn/fold_batch_norm.h"
 
 namespace hinge {
@@ -140,20 +142,17 @@ void InferencePlan::run_blocks(const Tensor& images, std::vector<Tensor>& output
             program_->output_features(i));
     to.push_back(outputs[i].mutable_data());
   }
+  std::optional<SpinBarrier> barrier;
   const auto one_block = [&](std::int64_t block, float* arena, float* scratch, int thread, int threads, double* times) {
     const std::int64_t first = block * per_block, here = std::min(per_block, count - first);
     if (thread == 0) program_->load(here, images.data() + first * features, arena);
     for (std::size_t step = 0; step < program_->steps(); ++step) {
-      if (threads > 1) {
-#pragma omp barrier
-      }
+      if (threads > 1) barrier->wait();
       const auto start = times != nullptr ? Clock::now() : Clock::time_point{};
       program_->run_step(step, arena, scratch, thread, threads);
       if (times != nullptr) times[step] += seconds_since(start);
     }
-    if (threads > 1) {
-#pragma omp barrier
-    }
+    if (threads > 1) barrier->wait();
     if (thread != 0) return;
     for (std::size_t i = 0; i < to.size(); ++i) program_->store(i, here, arena, to[i] + first * program_->output_features(i));
   };
@@ -164,6 +163,8 @@ void InferencePlan::run_blocks(const Tensor& images, std::vector<Tensor>& output
 #pragma omp parallel num_threads(threads_)
     {
       const int thread = omp_get_thread_num(), threads = omp_get_num_threads();
+#pragma omp single
+      barrier.emplace(threads);
       for (std::int64_t block = 0; block < blocks; ++block) {
         one_block(block, arenas_[0].mutable_data(), scratches_[static_cast<std::size_t>(thread)].mutable_data(), thread, threads, times_of(thread));
       }

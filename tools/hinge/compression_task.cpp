@@ -28,6 +28,7 @@ std::shared_ptr<const compress::MeasuredClock> clock_for(const CompressOptions& 
   }
   set_threads(options.run.threads);
   const std::filesystem::path file = times_file(options);
+  say("layers are timed on this machine, for calls of {}; what is known already is taken from {}", options.latency_batch, file.empty() ? "nowhere" : file.string());
   const nlohmann::json known = !file.empty() && std::filesystem::exists(file) ? io::read_json(file) : nlohmann::json();
   return std::make_shared<compress::MeasuredClock>(Network(dense), compress::LatencyOptions{.batch = options.latency_batch}, known);
 }

@@ -92,7 +92,7 @@ TEST_CASE("a plan of every registered family computes what its forward pass does
     // Random deep networks amplify rounding; by how much is seen where only the folding rounds differently.
     Network folded = fold_batch_norm(network);
     const double folding = difference(forward(network, images), forward(folded, images));
-    CHECK(folding <= 1e-3);
+    CHECK(folding <= 1e-2);  // up to 1.03e-3 was seen, where convolutions happened to be computed in different forms; a wrong fold gives 1
     for (InferenceMethod method : kOwn) {
       INFO(name << ", method " << name_of(method));
       InferencePlan plan(network, {.method = method});
