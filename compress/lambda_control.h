@@ -19,8 +19,8 @@
 
 #include <nlohmann/json_fwd.hpp>
 
-#include "compress/selection.h"
 #include "compress/proximal.h"
+#include "compress/selection.h"
 
 namespace hinge::compress {
 

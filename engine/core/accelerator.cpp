@@ -71,4 +71,17 @@ DeviceChoice choose_device(const std::string& text) {
   fail_usage("unknown device '{}', expected auto, cpu or cuda:N, e.g. cuda:0", text);
 }
 
+Capture::~Capture() {
+  if (ended_) return;
+  try {
+    accelerator()->end_capture(index_);
+  } catch (const std::exception&) {  // the exception on its way says what went wrong first
+  }
+}
+
+std::unique_ptr<CapturedGraph> Capture::end() {
+  ended_ = true;
+  return accelerator()->end_capture(index_);
+}
+
 }  // namespace hinge

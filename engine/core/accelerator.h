@@ -67,6 +67,20 @@ std::unique_ptr<Accelerator> exchange_accelerator(std::unique_ptr<Accelerator> i
 // The stream that everything on `device` is queued on.
 Stream stream_of(Device device);
 
+// Records what is queued on a device from here on until end(), or until an exception passes by.
+class Capture {
+ public:
+  explicit Capture(Device device) : index_(device.index) { accelerator()->begin_capture(index_); }
+  ~Capture();
+  Capture(const Capture&) = delete;
+  Capture& operator=(const Capture&) = delete;
+  std::unique_ptr<CapturedGraph> end();
+
+ private:
+  int index_;
+  bool ended_ = false;
+};
+
 // "auto", "cpu" or "cuda:N" as a device. auto is the first GPU that can be used, else the CPU; `note` then says why,
 // where the program was built for GPUs. Throws UsageError on any other text, Error where a device that was asked for
 // is not there.

@@ -58,6 +58,7 @@ InferencePlan::InferencePlan(const Network& network, const InferenceOptions& opt
   if (!network.device().is_cpu()) {
     require(options.method == InferenceMethod::kMeasured || options.method == InferenceMethod::kLibrary,
             "inference: method {} runs on the CPU, the network lies on {}", name_of(options.method), network.device().to_string());
+    device_program_ = std::make_unique<DeviceProgram>(*network_, options.graph);
     return;
   }
   if (options.method == InferenceMethod::kMeasured) {
@@ -121,7 +122,9 @@ void InferencePlan::run_into(const Tensor& images, std::vector<Tensor>& outputs)
   const FeatureShape& in = network_->graph().input;
   require(images.shape().rank() == 4 && images.dim(1) == in.h && images.dim(2) == in.w && images.dim(3) == in.c,
           "inference: images are {}, expected [N, {}, {}, {}]", images.shape(), in.h, in.w, in.c);
-  if (program_ == nullptr) {
+  if (device_program_ != nullptr) {
+    device_program_->run(images, outputs);
+  } else if (program_ == nullptr) {
     const NoGradients guard;
     outputs = network_->forward_all(images, {}, stream_of(network_->device()));
   } else {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "engine/infer/block_program.h"
+#include "engine/infer/device_program.h"
 
 namespace hinge {
 
@@ -22,6 +23,7 @@ struct InferenceOptions {
   std::int64_t batch = 128;  // images in a call, for which the method is chosen; others run too
   InferenceMethod method = InferenceMethod::kMeasured;
   LaneForms forms = {};  // known choices; what isn't there is measured
+  bool graph = true;     // on a GPU: calls of one shape are captured and replayed (device_program.h)
 };
 
 struct StepTime {
@@ -40,7 +42,7 @@ class InferencePlan {
   // images : [N, H, W, C] on the CPU (method library: on the network's device), N >= 0 -> outputs as Network::forward_all
   // gives them in inference, up to rounding. Not from two threads at once.
   std::vector<Tensor> run(const Tensor& images);
-  // The same into existing tensors of these shapes; nothing is allocated.
+  // The same into existing tensors of these shapes; nothing is allocated. On a GPU the work is queued.
   void run_into(const Tensor& images, std::vector<Tensor>& outputs);
 
   // Median over `rounds` calls per step; empty for the method library.
@@ -58,6 +60,7 @@ class InferencePlan {
   InferenceMethod method_ = InferenceMethod::kLibrary;
   LaneForms forms_;
   std::unique_ptr<BlockProgram> program_;
+  std::unique_ptr<DeviceProgram> device_program_;  // behind network_: it goes first
   int threads_ = 1;
   std::vector<Tensor> arenas_, scratches_;  // one per thread
 };

@@ -19,29 +19,6 @@ std::string refusal_of(const Network& network, const StepOptions& options, const
   return "";
 }
 
-// Ends the capture also when an exception passes by.
-class Capture {
- public:
-  explicit Capture(const Stream& stream) : index_(stream.device().index) { accelerator()->begin_capture(index_); }
-  ~Capture() {
-    if (ended_) return;
-    try {
-      accelerator()->end_capture(index_);
-    } catch (const std::exception&) {  // the exception on its way says what went wrong first
-    }
-  }
-  Capture(const Capture&) = delete;
-  Capture& operator=(const Capture&) = delete;
-  std::unique_ptr<CapturedGraph> end() {
-    ended_ = true;
-    return accelerator()->end_capture(index_);
-  }
-
- private:
-  int index_;
-  bool ended_ = false;
-};
-
 }  // namespace
 
 // The pool first: it goes last.
@@ -110,7 +87,7 @@ std::unique_ptr<TrainingStep::Captured> TrainingStep::capture(const Tensor& imag
   const MemoryPool::Scope scope(captured->pool);
   captured->images = Tensor::empty(images.shape(), images.dtype(), stream_.device());
   captured->labels = Tensor::empty(labels.shape(), labels.dtype(), stream_.device());
-  Capture recording(stream_);
+  Capture recording(stream_.device());
   captured->results = compute(captured->images, captured->labels, 0);
   if (captured->with_update) capturable_->update(parameters_, captured->results.gradients, stream_);
   captured->graph = recording.end();

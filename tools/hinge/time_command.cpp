@@ -19,6 +19,7 @@ struct Options {
   std::vector<std::int64_t> batch = {1, 128};
   int rounds = 15, threads = 0;
   bool layers = false;
+  DeviceOptions device;
 };
 
 struct Timed {
@@ -56,8 +57,10 @@ void measure(const Options& options) {
   if (options.json == "-") lines_to_stderr();
   set_threads(options.threads);
   const InferenceMethod method = inference_method_of(options.method);
+  const Device device = options.device.choose();
   std::vector<Timed> networks = networks_of(options);
-  nlohmann::json json = {{"threads", omp_get_max_threads()}, {"networks", nlohmann::json::array()}};
+  for (Timed& timed : networks) timed.network.move_to(device);
+  nlohmann::json json = {{"threads", omp_get_max_threads()}, {"device", device_description()}, {"networks", nlohmann::json::array()}};
   for (const Timed& timed : networks) json["networks"].push_back({{"network", timed.name}, {"macs", cost_of(timed.network.graph()).macs}, {"times", nlohmann::json::array()}});
   std::vector<std::vector<std::string>> table = {{"network", "batch", "method", "ms per batch", "images/s", "time", "MACs"}};
   for (const std::int64_t batch : options.batch) {
@@ -65,8 +68,8 @@ void measure(const Options& options) {
     std::vector<Tensor> images;
     for (const Timed& timed : networks) {
       const FeatureShape& in = timed.network.graph().input;
-      plans.emplace_back(timed.network, InferenceOptions{.batch = batch, .method = method});
-      images.push_back(Tensor::full({batch, in.h, in.w, in.c}, 0.5f));
+      plans.emplace_back(timed.network, InferenceOptions{.batch = batch, .method = method, .graph = !options.device.eager});
+      images.push_back(Tensor::full({batch, in.h, in.w, in.c}, 0.5f).to(device));
     }
     const std::vector<Spread> times = seconds_in_turns(plans, images, options.rounds);
     for (std::size_t i = 0; i < plans.size(); ++i) {
@@ -89,7 +92,7 @@ void measure(const Options& options) {
           entry["layers"].push_back({{"name", step.name}, {"form", step.form}, {"milliseconds", 1e3 * step.seconds}, {"macs", work}});
         }
         say("{}, batch {}", networks[i].name, batch);
-        if (steps.empty()) say("  the library's own forward pass is fastest here; its layers aren't timed");
+        if (steps.empty()) say("  {}", device.is_cpu() ? "the library's own forward pass is fastest here; its layers aren't timed" : "layers are timed on the CPU alone");
         if (!steps.empty()) say_table(layers);
       }
       json["networks"][i]["times"].push_back(entry);
@@ -119,6 +122,7 @@ Action declare_time(CLI::App& app) {
   flags.option("--rounds", options->rounds, "Calls of each network; the median counts")->check(CLI::Range(1, 100000));
   flags.option("--threads", options->threads, "Threads to compute with (0: all)")->check(CLI::Range(0, 1024));
   flags.flag("--layers", options->layers, "Every layer's time too, and its rate: two operations a multiply-add, counted as the plain convolution has them");
+  options->device.declare(flags, true);
   flags.group("Output");
   flags.option("--json", options->json, "Write the result as JSON to a file, or to standard output with -");
   app.footer("Examples:\n  hinge time --model resnet20\n  hinge time --weights resnet20.safetensors,RUN/model.safetensors --batch 1,128 --layers");
