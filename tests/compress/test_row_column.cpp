@@ -142,6 +142,33 @@ TEST_CASE("a long subgradient descent ends where the exact step does") {
   });
 }
 
+TEST_CASE("the proven distance bounds the real one, however early the exact step stops") {
+  int early = 0;
+  for_each_convex([&](const Regularizer& r) {
+    for (std::uint64_t seed = 0; seed < 60; ++seed) {
+      for (const auto& [height, width] : std::vector<std::pair<std::int64_t, std::int64_t>>{{1, 1}, {2, 1}, {1, 3}, {3, 4}}) {
+        for (const auto& [s, t] : std::vector<std::pair<double, double>>{{0.3, 0.3}, {0.9, 0.1}, {0.1, 0.9}, {1.5, 0.3}}) {
+          const RowColumnPenalty penalty{r, s, r, t};
+          const Tensor m = random_tensor({height, width}, 100 + seed);
+          const double size = norm(wide(m));
+          Tensor exact = m.clone();
+          const RowColumnResult end = shrink_rows_and_columns(rows_of(exact), penalty, kStream, {.tolerance = 1e-7});
+          for (double tolerance : {1.0, 0.3, 0.03}) {
+            Tensor loose = m.clone();
+            const RowColumnResult result = shrink_rows_and_columns(rows_of(loose), penalty, kStream, {.tolerance = tolerance});
+            early += result.iterations < end.iterations;
+            std::vector<double> apart = wide(loose);
+            for (std::size_t i = 0; i < apart.size(); ++i) apart[i] -= wide(exact)[i];
+            INFO(height << " x " << width << " steps " << s << ", " << t << " seed " << seed << " tolerance " << tolerance);
+            CHECK((norm(apart) <= (result.distance + end.distance + 1.2e-7) * size));
+          }
+        }
+      }
+    }
+  });
+  CHECK(early > 100);
+}
+
 TEST_CASE("no step changes no bit, and a matrix of zeros stays one") {
   for_each_convex([](const Regularizer& r) {
     for (const auto& [height, width] : kShapes) {

@@ -67,6 +67,23 @@ TEST_CASE("missing and damaged input names the file and what was wrong, with exi
   check_refused({"eval", "--weights", b.weights, "--data", "cifar10", "--data-dir", b.data}, 1, {"data_batch_2.bin", "5000"});
 }
 
+TEST_CASE("a training that can't begin leaves no run folder behind, so that the same command is right once the input is") {
+  const Bench b;
+  const std::vector<std::string> nowhere = {"--data", "cifar10", "--data-dir", b.at("nowhere"), "--out", b.at("run")};
+  const auto refused = [&](std::vector<std::string> command, const std::vector<std::string>& rest, int code, const std::string& named) {
+    command.insert(command.end(), rest.begin(), rest.end());
+    check_refused(command, code, {named});
+    CHECK_FALSE(std::filesystem::exists(b.at("run")));
+  };
+  refused({"train", "--model", "resnet8"}, nowhere, 1, "nowhere");
+  refused({"finetune", "--weights", b.weights}, nowhere, 1, "nowhere");
+  const std::vector<std::string> here = {"--data", "cifar10", "--data-dir", b.data, "--held-out", "40", "--out", b.at("run")};
+  refused({"finetune", "--weights", b.at("none.safetensors")}, here, 1, "none.safetensors");
+  refused({"finetune", "--weights", b.weights, "--teacher", b.at("no-teacher.safetensors")}, here, 1, "no-teacher.safetensors");
+  refused({"train", "--model", "resnet8", "--mean", "0.5"}, here, 2, "--mean");
+  check_refused({"train", "--model", "resnet8", "--data", "cifar10", "--data-dir", b.data}, 2, {"--out"});
+}
+
 TEST_CASE("weights of another network are refused with every name that doesn't fit") {
   const Bench b;
   ModelFile file = read_model_file(b.weights);

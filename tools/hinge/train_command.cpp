@@ -23,6 +23,36 @@ void take_from_run(Options& options) {
   options.weights.weights = (std::filesystem::path(options.run_of) / "model.safetensors").string();
 }
 
+struct Inputs {
+  LoadedData data;
+  Network network;
+  std::optional<LoadedModel> teacher;
+};
+
+// Throws where files are missing or wrong, or don't go together.
+Inputs load_inputs(const Options& options) {
+  const bool finetuning = options.command == "finetune";
+  std::optional<LoadedModel> given;
+  if (finetuning) given = load_model(options.weights);
+  LoadedData loaded = load_data(options.data, given ? given->normalization : std::nullopt);
+  const data::Dataset& set = loaded.dataset;
+  if (given) check_fit(*given, set);
+  models::ModelOptions build = options.weights.model_options();
+  build.classes = set.classes;
+  build.input = {set.train.height, set.train.width, set.train.channels};
+  Network network = given ? std::move(given->network) : Network(models::build(options.weights.model, build));
+  check_fit(network, set);
+  if (!finetuning) initialise(network, options.run.seed);
+  std::optional<LoadedModel> teacher;
+  if (!options.teacher.empty()) {
+    WeightsOptions of_teacher = options.weights;
+    of_teacher.weights = options.teacher;
+    teacher = load_model(of_teacher);
+    check_fit(*teacher, set);
+  }
+  return {std::move(loaded), std::move(network), std::move(teacher)};
+}
+
 void train(const std::shared_ptr<Options>& shared, CLI::App& app, Flags& flags) {
   Options& options = *shared;
   const bool finetuning = options.command == "finetune";
@@ -32,26 +62,16 @@ void train(const std::shared_ptr<Options>& shared, CLI::App& app, Flags& flags) 
   }
   take_from_run(options);
   // Everything that can be wrong is looked at before the run folder is made.
-  if (options.run.resume.empty()) schedule_kind_of(options.training.schedule);
-  RunFolder run = start_run(options.command, app, flags, options.run);
-  std::optional<LoadedModel> given, teacher;
-  if (finetuning) given = load_model(options.weights);
-  const LoadedData loaded = load_data(options.data, given ? given->normalization : std::nullopt);
-  const data::Dataset& set = loaded.dataset;
-
-  if (given) check_fit(*given, set);
-  models::ModelOptions build = options.weights.model_options();
-  build.classes = set.classes;
-  build.input = {set.train.height, set.train.width, set.train.channels};
-  Network network = given ? std::move(given->network) : Network(models::build(options.weights.model, build));
-  check_fit(network, set);
-  if (!finetuning) initialise(network, options.run.seed);
-  if (!options.teacher.empty()) {
-    WeightsOptions of_teacher = options.weights;
-    of_teacher.weights = options.teacher;
-    teacher = load_model(of_teacher);
-    check_fit(*teacher, set);
+  std::optional<Inputs> inputs;
+  if (options.run.resume.empty()) {
+    schedule_kind_of(options.training.schedule);
+    if (options.run.out.empty()) fail_usage("--out is missing: the folder for this run");
+    inputs = load_inputs(options);
   }
+  RunFolder run = start_run(options.command, app, flags, options.run);
+  if (!inputs) inputs = load_inputs(options);
+  auto& [loaded, network, teacher] = *inputs;
+  const data::Dataset& set = loaded.dataset;
 
   const std::optional<io::Checkpoint> checkpoint = checkpoint_of(run, set, {{"--weights", options.weights.weights}, {"--teacher", options.teacher}});
   network.move_to(options.run.chosen_device);

@@ -104,6 +104,13 @@ ErrorBudget budget_of(const json& j) {
   return budget;
 }
 
+// A name inside a file leads to nothing outside of the run.
+fs::path inside(const fs::path& folder, const std::string& name, const fs::path& file) {
+  const fs::path path = fs::path(name).lexically_normal();
+  require(!path.empty() && path.is_relative() && *path.begin() != "..", "{}: 'folder' is '{}', expected a folder of the run", file.string(), name);
+  return folder / path;
+}
+
 void read_result(const fs::path& folder, Run& run) {
   const fs::path file = folder / "result.json";
   if (!fs::exists(file)) return;
@@ -128,7 +135,7 @@ void read_result(const fs::path& folder, Run& run) {
         compressed.timed_batch = times->at("batch");
         for (const json& layer : times->at("layers")) compressed.times.push_back({layer.at("layer"), layer.at("before"), layer.at("after")});
       }
-      read_groups(folder / network.value("folder", ".") / "groups.json", run, compressed);
+      read_groups(inside(folder, network.value("folder", "."), file) / "groups.json", run, compressed);
       run.compressed.push_back(std::move(compressed));
     }
   });
