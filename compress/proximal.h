@@ -13,9 +13,9 @@
 
 #include <memory>
 
-#include "compress/selection.h"
 #include "compress/fused_prox.h"
 #include "compress/regularizer.h"
+#include "compress/selection.h"
 #include "engine/optim/optimizer.h"
 
 namespace hinge::compress {
