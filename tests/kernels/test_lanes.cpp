@@ -92,6 +92,7 @@ const std::vector<ConvSpec> kLayers = {
     {.h = 1, .w = 1, .c = 127, .k = 10},
     {.h = 1, .w = 1, .c = 33, .k = 129},
     {.h = 3, .w = 2, .c = 9, .k = 257, .r = 3, .s = 3, .padding = 1},
+    {.h = 3, .w = 2, .c = 129, .k = 130, .r = 3, .s = 3, .padding = 1},  // more weights than a cache is trusted with
     {.h = 6, .w = 6, .c = 8, .k = 12, .r = 3, .s = 3, .padding = 1, .groups = 4},
     {.h = 7, .w = 5, .c = 18, .k = 18, .r = 3, .s = 3, .stride = 2, .padding = 1, .groups = 18},
     {.h = 11, .w = 11, .c = 3, .k = 8, .r = 7, .s = 7, .stride = 2, .padding = 3},

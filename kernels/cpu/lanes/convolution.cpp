@@ -11,6 +11,7 @@ namespace hinge::kernels::lanes {
 namespace {
 
 constexpr std::int64_t kMostGathered = 1 << 18;  // floats: 1 MiB, half of a core's second cache
+constexpr std::int64_t kManyWeights = 1 << 17;   // floats: half a MiB
 
 }  // namespace
 
@@ -120,17 +121,21 @@ void run_direct(const Convolution::Parts& conv, const Element* x, const Element*
   const Window window = s.groups == 1 ? Window{.outer = s.r, .outer_stride = row_stride, .inner = 1, .inner_stride = 0, .length = s.s * s.c}
                                       : Window{.outer = s.r, .outer_stride = row_stride, .inner = s.s, .inner_stride = s.c, .length = c};
   const PixelRow row{.pixels = q, .x_step = s.stride * s.c, .y_step = s.k};
-  const std::int64_t packed = packed_size<Element>(k, window.size());
-  for (std::int64_t p = rows.begin; p < rows.end; ++p) {
-    const Element* from = x + (p - rows.begin) * s.stride * row_stride;
-    Element* to = y + p * q * out;
-    const Element* added = residual != nullptr ? residual + p * q * out : nullptr;
-    const bool tail = s.tail > 0;
-    for (std::int64_t g = 0; g < s.groups; ++g) {
-      product<Element>(window, row, k, from + g * c, conv.weights + g * packed, conv.bias != nullptr ? conv.bias + g * k : nullptr,
-                       tail || added == nullptr ? nullptr : added + g * k, tail ? conv.inner : conv.outer, (tail ? scratch : to) + g * k);
+  const std::int64_t packed = packed_size<Element>(k, window.size()), blocks = filter_blocks<Element>(k);
+  const bool tail = s.tail > 0;
+  // Weights that a core's caches don't hold are read once for all rows, block of filters by block, and not once for each row.
+  const std::int64_t together = packed > kManyWeights && !tail ? 1 : blocks;
+  for (std::int64_t block = 0; block < blocks; block += together) {
+    for (std::int64_t p = rows.begin; p < rows.end; ++p) {
+      const Element* from = x + (p - rows.begin) * s.stride * row_stride;
+      Element* to = y + p * q * out;
+      const Element* added = residual != nullptr ? residual + p * q * out : nullptr;
+      for (std::int64_t g = 0; g < s.groups; ++g) {
+        product<Element>(window, row, k, from + g * c, conv.weights + g * packed, conv.bias != nullptr ? conv.bias + g * k : nullptr,
+                         tail || added == nullptr ? nullptr : added + g * k, tail ? conv.inner : conv.outer, (tail ? scratch : to) + g * k, {block, block + together});
+      }
+      if (tail) run_tail<Element>(conv, q, scratch, added, to);
     }
-    if (tail) run_tail<Element>(conv, q, scratch, added, to);
   }
 }
 
