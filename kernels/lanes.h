@@ -93,7 +93,7 @@ class Convolution {
   // Floats that run() needs beside its operands.
   std::int64_t scratch_size() const { return scratch_; }
   // x : [H, W, C] elements, residual : [P, Q, channels_out] elements or null, y : like residual; y may be residual.
-  // A share is of the rows in the direct form, of the filters in the gathered one; of Winograd's form the first is all.
+  // A share is of the rows or of the filters, as suits the form; all shares together are the whole.
   void run(const float* x, const float* residual, float* y, float* scratch, Share share = {}) const;
 
   const ConvSpec& spec() const { return spec_; }

@@ -29,8 +29,8 @@ class BlockProgram {
   int images_per_block() const { return lanes_of(lanes_); }
   std::int64_t arena_floats() const { return arena_; }
   std::int64_t scratch_floats() const { return scratch_; }
-  // Can several threads work on one block?
-  bool can_share() const { return lanes_ == kernels::lanes::Lanes::kChannels; }
+  // Is a block better shared by several threads than done by one while others have none? With images in the lanes only a lone one.
+  bool shares_well() const { return lanes_ == kernels::lanes::Lanes::kChannels; }
   std::size_t steps() const { return steps_.size(); }
   // Of the layer that a step does, for people: "layer1.0.conv1 + layer1.0.conv1.pointwise + add + relu".
   std::string name(std::size_t step) const { return steps_[step].name; }

@@ -136,7 +136,7 @@ void InferencePlan::run_into(const Tensor& images, std::vector<Tensor>& outputs)
 void InferencePlan::run_blocks(const Tensor& images, std::vector<Tensor>& outputs, std::vector<double>* seconds) {
   const std::int64_t count = images.dim(0), per_block = program_->images_per_block(), blocks = (count + per_block - 1) / per_block;
   const std::int64_t features = network_->graph().input.size();
-  const bool shared = blocks < threads_ && program_->can_share();
+  const bool shared = blocks < threads_ && (blocks == 1 || program_->shares_well());
   const int in_flight = shared ? 1 : static_cast<int>(std::min<std::int64_t>(threads_, std::max<std::int64_t>(blocks, 1)));
   require(outputs.size() == network_->graph().outputs().size(), "inference: {} tensors for {} outputs", outputs.size(), network_->graph().outputs().size());
   std::vector<float*> to;

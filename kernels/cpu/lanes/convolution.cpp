@@ -79,8 +79,7 @@ Convolution::Parts Convolution::parts() const {
 
 void Convolution::run(const float* x, const float* residual, float* y, float* scratch, Share share) const {
   if (form_ == ConvForm::kWinograd) {
-    if (share.index == 0) run_winograd(parts(), as<Vector>(x), as<Vector>(residual), as<Vector>(y), as<Vector>(scratch));
-    return;
+    return run_winograd(parts(), as<Vector>(x), as<Vector>(residual), as<Vector>(y), as<Vector>(scratch), share);
   }
   if (form_ == ConvForm::kGathered) return run_gathered(parts(), x, residual, y, scratch, share);
   with_element(lanes_, [&]<class Element>(Element) {

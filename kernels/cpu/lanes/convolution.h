@@ -18,7 +18,8 @@ std::int64_t winograd_scratch(const ConvSpec& spec, Chunk chunk);  // in vectors
 // w : [K, 3, 3, C] -> its 36 transforms, each packed as filters are.
 std::vector<float> pack_winograd(const ConvSpec& spec, const float* w);
 
-void run_winograd(const Convolution::Parts& conv, const Vector* x, const Vector* residual, Vector* y, Vector* scratch);
+// Shares are of rows of tiles where there are enough of them, else of filters; with a tail, which needs all filters, the first is all.
+void run_winograd(const Convolution::Parts& conv, const Vector* x, const Vector* residual, Vector* y, Vector* scratch, Share share);
 
 template <class Element>
 void run_direct(const Convolution::Parts& conv, const Element* x, const Element* residual, Element* y, Element* scratch, Rows rows);

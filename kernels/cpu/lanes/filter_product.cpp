@@ -92,6 +92,10 @@ template <>
 std::int64_t filter_blocks<float>(std::int64_t k) {
   return kBlocks.count(k);
 }
+template <>
+std::int64_t first_filter<float>(std::int64_t k, std::int64_t block) {
+  return std::min(k, kBlocks.begin(k, block));
+}
 
 template <>
 void product<float>(const Window& window, const PixelRow& row, std::int64_t k, const float* x, const float* packed, const float* b,

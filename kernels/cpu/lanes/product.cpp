@@ -71,6 +71,10 @@ template <>
 std::int64_t filter_blocks<Vector>(std::int64_t k) {
   return kBlocks.count(k);
 }
+template <>
+std::int64_t first_filter<Vector>(std::int64_t k, std::int64_t block) {
+  return std::min(k, kBlocks.begin(k, block));
+}
 
 template <>
 void product<Vector>(const Window& window, const PixelRow& row, std::int64_t k, const Vector* x, const float* packed, const float* b,

@@ -29,9 +29,11 @@ struct PixelRow {  // steps in elements
   std::int64_t x_step = 0, y_step = 0;
 };
 
-// Blocks that K filters come in.
+// Blocks that K filters come in, and a block's first filter; behind the last block K.
 template <class Element>
 std::int64_t filter_blocks(std::int64_t k);
+template <class Element>
+std::int64_t first_filter(std::int64_t k, std::int64_t block);
 
 // Blocks [begin, end), as far as there are so many.
 struct BlockRange {

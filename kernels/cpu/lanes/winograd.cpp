@@ -76,12 +76,13 @@ void tile_in(const ConvSpec& s, const Vector* x, const Vector* zeros, std::int64
 
 struct TileOut {
   std::int64_t rows, columns;  // of the tile's 4x4 pixels, those inside the picture
-  std::int64_t k, row_step, pixel_step;
+  Rows filters;                // those that are written
+  std::int64_t row_step, pixel_step;
 };
 
 // m[point] holds the K sums of one tile. residual (or null) and y have the same steps.
 void tile_out(const TileOut& tile, const Vector* m, std::int64_t step, const float* b, const Vector* residual, Clamp clamp, Vector* y) {
-  for (std::int64_t k = 0; k < tile.k; ++k) {
+  for (std::int64_t k = tile.filters.begin; k < tile.filters.end; ++k) {
     Vector t[kTile][kOut], out[kOut];
     for (int j = 0; j < kTile; ++j) transform_out(m + j * step + k, kTile * step, t[j]);
     const Vector bias = broadcast(b != nullptr ? b[k] : 0.0f);
@@ -131,8 +132,17 @@ std::vector<float> pack_winograd(const ConvSpec& s, const float* w) {
   return packed;
 }
 
-void run_winograd(const Convolution::Parts& conv, const Vector* x, const Vector* residual, Vector* y, Vector* scratch) {
+void run_winograd(const Convolution::Parts& conv, const Vector* x, const Vector* residual, Vector* y, Vector* scratch, Share share) {
   const ConvSpec& s = conv.spec;
+  Rows tile_rows{0, tiles_along(s.p())}, blocks{0, filter_blocks<Vector>(s.k)};
+  if (share.count > 1 && tile_rows.end >= share.count) {
+    tile_rows = share.of(tile_rows.end);
+  } else if (share.count > 1 && s.tail == 0) {
+    blocks = share.of(blocks.end);
+  } else if (share.index > 0) {
+    return;
+  }
+  const Rows filters{first_filter<Vector>(s.k, blocks.begin), first_filter<Vector>(s.k, blocks.end)};
   const Chunk most = chunk_for(s);
   const std::int64_t p = s.p(), q = s.q(), out = s.channels_out();
   Vector* zeros = scratch;
@@ -140,22 +150,22 @@ void run_winograd(const Convolution::Parts& conv, const Vector* x, const Vector*
   Vector* m = v + kPoints * point_step(most.tiles(), s.c);
   Vector* inner = m + kPoints * point_step(most.tiles(), s.k);
   std::fill_n(zeros, s.c, Vector{});
-  for (std::int64_t row = 0; row < tiles_along(p); row += most.rows) {
+  for (std::int64_t row = tile_rows.begin; row < tile_rows.end; row += most.rows) {
     for (std::int64_t column = 0; column < tiles_along(q); column += most.columns) {
-      const Chunk chunk{std::min(most.rows, tiles_along(p) - row), std::min(most.columns, tiles_along(q) - column)};
+      const Chunk chunk{std::min(most.rows, tile_rows.end - row), std::min(most.columns, tiles_along(q) - column)};
       const std::int64_t tiles = chunk.tiles(), v_step = point_step(tiles, s.c), m_step = point_step(tiles, s.k);
       for (std::int64_t t = 0; t < tiles; ++t) {
         tile_in(s, x, zeros, (row + t / chunk.columns) * kOut, (column + t % chunk.columns) * kOut, v + t * s.c, v_step);
       }
       for (std::int64_t point = 0; point < kPoints; ++point) {
         product<Vector>({.length = s.c}, {.pixels = tiles, .x_step = s.c, .y_step = s.k}, s.k, v + point * v_step, conv.weights + point * s.k * s.c,
-                        nullptr, nullptr, {}, m + point * m_step);
+                        nullptr, nullptr, {}, m + point * m_step, {blocks.begin, blocks.end});
       }
       // Behind the sums: into the picture, or with a tail into rows of pixels beside each other and from there.
       const std::int64_t width = std::min(chunk.columns * kOut, q - column * kOut);
       for (std::int64_t t = 0; t < tiles; ++t) {
         const std::int64_t h = (row + t / chunk.columns) * kOut, left = t % chunk.columns * kOut, w = column * kOut + left;
-        TileOut tile{.rows = std::min<std::int64_t>(kOut, p - h), .columns = std::min<std::int64_t>(kOut, q - w), .k = s.k, .row_step = 0, .pixel_step = s.k};
+        TileOut tile{.rows = std::min<std::int64_t>(kOut, p - h), .columns = std::min<std::int64_t>(kOut, q - w), .filters = filters, .row_step = 0, .pixel_step = s.k};
         if (s.tail > 0) {
           tile.row_step = width * s.k;
           tile_out(tile, m + t * s.k, m_step, conv.bias, nullptr, conv.inner, inner + ((t / chunk.columns * kOut) * width + left) * s.k);
