@@ -7,7 +7,7 @@
 #                                            Copy FOLDER there and run FOLDER/gpu_check.sh
 #
 #   --out FOLDER          where parts are kept (default: build/gpu_check, or results/ in a bundle)
-#   --only PART           that part alone:  tests memcheck racecheck bench bench-tf32 train pytorch rows
+#   --only PART           that part alone:  tests memcheck racecheck bench bench-tf32 inference train pytorch rows
 #   --cifar DIR           CIFAR's binary files, for the rows of the paper's tables (part rows)
 #   --minutes N           for that part (default 20); the next call goes on with the list
 #   --cuda-libraries DIR  with --bundle: take cuBLAS and cuDNN along from DIR (1.5 GB; else they must be there)
@@ -23,7 +23,7 @@ name=tools/gpu_check.sh
 bundled=false
 [ -f "$here/bundle.txt" ] && bundled=true
 
-parts=(tests memcheck racecheck bench bench-tf32 train pytorch rows)
+parts=(tests memcheck racecheck bench bench-tf32 inference train pytorch rows)
 out="" only="" bundle="" libraries="" cifar="" minutes=20 dry=false tiny=()
 die() { echo "$name: $2" >&2; exit "$1"; }
 while [ $# -gt 0 ]; do
@@ -46,10 +46,11 @@ if [ -n "$only" ]; then
 fi
 command -v python3 >/dev/null || die 1 "needs python3"
 
-root=$here programs=$here/bin
+root=$here programs=$here/bin compressed=$here/resnet56-half.safetensors
 if ! $bundled; then
   root=$(cd "$here/.." && pwd)
   programs=$root/build/cuda
+  compressed=$root/docs/results/resnet56-cifar10-flops0.5/hinge/model.safetensors
 fi
 test_program() { if $bundled; then echo "$programs/test_device"; else echo "$programs/tests/device/test_device"; fi; }
 targets=(hinge hinge-bench hinge-workload test_device)
@@ -68,7 +69,8 @@ make_bundle() {
     cp -L "$libraries"/libcudnn*.so.9 "$libraries"/libcublas.so.13 "$libraries"/libcublasLt.so.13 "$bundle/lib/" || exit 1
   fi
   cp "$0" "$bundle/gpu_check.sh"
-  cp "$here/compare_pytorch.py" "$bundle/"
+  cp "$here/compare_pytorch.py" "$here/bench/torch_search.py" "$bundle/"
+  cp "$compressed" "$bundle/resnet56-half.safetensors"
   git -C "$root" rev-parse HEAD > "$bundle/bundle.txt" 2>/dev/null || echo unknown > "$bundle/bundle.txt"
   echo "$name: $bundle holds everything; on a machine with an NVIDIA GPU: $bundle/gpu_check.sh"
 }
@@ -80,8 +82,9 @@ describe() {
     racecheck) echo "the same under compute-sanitizer racecheck" ;;
     bench) echo "hinge-bench in fp32: times next to measured copy and product rates" ;;
     bench-tf32) echo "hinge-bench in tf32" ;;
+    inference) echo "hinge time: ResNet-56, VGG-16 and ResNet-50, and ResNet-56 at half its multiply-adds, by graph and eagerly, one image and 128" ;;
     train) echo "ResNet-20 for two epochs on generated images, by graph and eagerly: the same bytes" ;;
-    pytorch) echo "compare_pytorch.py: proximal steps and training steps by both" ;;
+    pytorch) echo "compare_pytorch.py: proximal steps, training steps and steps of a search by both" ;;
     rows) echo "rows of the paper's tables with their controls (hinge reproduce), for $minutes minutes" ;;
   esac
 }
@@ -153,6 +156,14 @@ run_part() {
     racecheck) sanitizer --tool racecheck --racecheck-report all "$(test_program)" ;;
     bench) "$programs/hinge-bench" --device cuda:0 --json "$out/bench.json" --svg "$out/bench.svg" ;;
     bench-tf32) "$programs/hinge-bench" --device cuda:0 --tf32 --json "$out/bench-tf32.json" ;;
+    inference)
+      local network how
+      for network in resnet56 vgg16 resnet50 half; do
+        for how in graph eager; do
+          "$programs/hinge" time $([ $network = half ] && echo --weights "$compressed" || echo --model $network) --device cuda:0 --batch 1,128 --rounds 50 \
+            $([ $how = eager ] && echo --eager) --json "$out/inference-$network-$how.json" || return 1
+        done
+      done ;;
     train)
       rm -rf "$out/train"
       mkdir -p "$out/train"
@@ -185,7 +196,7 @@ for part in "${parts[@]}"; do
   fi
   echo "== $part: $(describe "$part")"
   begun=$SECONDS
-  if [ "$part" = bench ] || [ "$part" = bench-tf32 ] || [ "$part" = pytorch ] || [ "$part" = rows ]; then
+  if [ "$part" = bench ] || [ "$part" = bench-tf32 ] || [ "$part" = inference ] || [ "$part" = pytorch ] || [ "$part" = rows ]; then
     (unset HINGE_POISON; run_part "$part") > "$out/$part.log" 2>&1
   else
     run_part "$part" > "$out/$part.log" 2>&1
@@ -211,7 +222,7 @@ name, driver, memory = (text.strip() for text in (out / "gpu.txt").read_text().s
 date = (out / "started").read_text().strip()
 document = {"device": name, "driver": driver, "memory": memory, "date": date, "parts": {}}
 lines = [f"# {name}, {date}", "", f"Driver {driver}, {memory}. Written by `tools/gpu_check.sh`.", "", "| part | result | seconds |", "| --- | --- | --- |"]
-for part in ("tests", "memcheck", "racecheck", "bench", "bench-tf32", "train", "pytorch", "rows"):
+for part in ("tests", "memcheck", "racecheck", "bench", "bench-tf32", "inference", "train", "pytorch", "rows"):
     if not (out / f"{part}.code").exists():
         continue
     code, seconds = map(int, (out / f"{part}.code").read_text().split())
@@ -228,6 +239,13 @@ for key in ("bench", "bench-tf32"):
         lines += ["", f"## {key}", "", f"Measured ceilings: copies {machine['copy_bytes_per_second'] * 1e-9:.0f} GB/s, products {machine['flops_per_second'] * 1e-9:.0f} GFLOP/s.", "",
                   "| case | us | GB/s | GFLOP/s | of the roof |", "| --- | --- | --- | --- | --- |"]
         lines += [f"| {c['name']} | {c['seconds'] * 1e6:.2f} | {c['bytes_per_second'] * 1e-9:.0f} | {c['flops_per_second'] * 1e-9:.0f} | {100 * c['share_of_roof']:.0f} % |" for c in document[key]["cases"]]
+timings = [(network, how, out / f"inference-{network}-{how}.json") for network in ("resnet56", "vgg16", "resnet50", "half") for how in ("graph", "eager")]
+if any(file.exists() for _, _, file in timings):
+    lines += ["", "## Inference", "", "half: ResNet-56 at half its multiply-adds.", "", "| network | how | batch | ms a call |", "| --- | --- | --- | --- |"]
+    for network, how, file in timings:
+        if file.exists():
+            document[file.stem] = json.loads(file.read_text())
+            lines += [f"| {network} | {how} | {t['batch']} | {t['milliseconds']:.4f} |" for t in document[file.stem]["networks"][0]["times"]]
 if "pytorch" in document:
     text = (out / "pytorch.log").read_text().splitlines()
     lines += ["", f"## PyTorch {document['pytorch']['torch']}", ""] + [line for line in text if line.startswith("|")]
