@@ -28,6 +28,7 @@ class MeasuredClock final : public LayerClock {
 
   InferenceMethod method() const { return method_; }
   std::int64_t batch() const { return batch_; }
+  std::size_t measured() const { return times_->measured(); }  // points of layers that weren't known
   // All that was measured: {"calls": {"KEY": {...}}, "images": {layer times}, "channels": {layer times}}, with what was known.
   nlohmann::json table() const;
 

@@ -28,7 +28,6 @@ std::shared_ptr<const compress::MeasuredClock> clock_for(const CompressOptions& 
   }
   set_threads(options.run.threads);
   const std::filesystem::path file = times_file(options);
-  say("layers are timed on this machine, for calls of {}; what is known already is taken from {}", options.latency_batch, file.empty() ? "nowhere" : file.string());
   const nlohmann::json known = !file.empty() && std::filesystem::exists(file) ? io::read_json(file) : nlohmann::json();
   return std::make_shared<compress::MeasuredClock>(Network(dense), compress::LatencyOptions{.batch = options.latency_batch}, known);
 }
@@ -169,6 +168,10 @@ CompressionTask make_task(const CompressOptions& options, const Graph& dense) {
   task.clock = clock;
   const compress::Budget budget(task.structure, clock);  // measures what it may be asked
   if (clock != nullptr) save_times(options, *clock);
+  if (clock != nullptr && clock->measured() > 0) {
+    const std::filesystem::path file = times_file(options);
+    say("{} times of layers measured for calls of {}{}", clock->measured(), clock->batch(), file.empty() ? "" : fmt::format(", kept in {}", file.string()));
+  }
   task.selection = options.search.selection(task.structure);
   if (multiple > 1) task.selection.rounding = compress::rounded_to_multiples(budget, multiple);
   if (options.align == "measured" || (options.align == "auto" && in_time)) task.selection.rounding = compress::rounded_where_free(budget);
