@@ -7,6 +7,7 @@
 #include "engine/core/error.h"
 #include "engine/nn/network.h"
 #include "models/registry.h"
+#include "tests/compress/random_scores.h"
 #include "tests/support/catch.h"
 #include "tests/support/random.h"
 
@@ -17,15 +18,6 @@ namespace {
 
 Structure structure_of(Mode mode, const char* model = "resnet20") {
   return make_structure(models::build(model, {}), {.mode = mode, .exclude = {}, .residual = false});
-}
-
-Scores random_scores(const Structure& structure, std::uint64_t seed) {
-  Scores scores;
-  for (const GroupSet& set : structure.sets) {
-    const Tensor random = testing::random_tensor({static_cast<std::int64_t>(set.size())}, seed++, 0.01f, 1.0f);
-    scores.emplace_back(random.values().begin(), random.values().end());
-  }
-  return scores;
 }
 
 // One multiplication a nanosecond; filters in steps of `step`, those of a tail in proportion and at half the price.

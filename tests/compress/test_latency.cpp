@@ -6,6 +6,7 @@
 #include "compress/plan.h"
 #include "engine/core/error.h"
 #include "models/registry.h"
+#include "tests/compress/random_scores.h"
 #include "tests/support/catch.h"
 #include "tests/support/random.h"
 
@@ -26,15 +27,6 @@ class SteppedClock final : public LayerClock {
 };
 
 Structure structure_of(Mode mode) { return make_structure(models::build("resnet20", {}), {.mode = mode, .exclude = {}, .residual = false}); }
-
-Scores random_scores(const Structure& structure, std::uint64_t seed) {
-  Scores scores;
-  for (const GroupSet& set : structure.sets) {
-    const Tensor random = testing::random_tensor({static_cast<std::int64_t>(set.size())}, seed++, 0.01f, 1.0f);
-    scores.emplace_back(random.values().begin(), random.values().end());
-  }
-  return scores;
-}
 
 Target latency(double share) { return {.count = Count::kMacs, .flops = {}, .parameters = {}, .bytes = {}, .latency = share, .seconds = {}}; }
 

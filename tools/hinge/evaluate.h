@@ -26,7 +26,8 @@ struct Spread {
   double least = 0.0, median = 0.0;
 };
 std::vector<Spread> seconds_in_turns(std::vector<InferencePlan>& plans, const std::vector<Tensor>& images, int rounds);
-// Median milliseconds per image of the networks' inference plans for so many images.
+// Median milliseconds per image of the networks' inference plans for so many images, over at least `rounds` calls: as many more
+// as half a second has room for.
 std::vector<double> milliseconds_per_image(const std::vector<Network*>& networks, const Tensor& images, int rounds = 15);
 
 nlohmann::json score_to_json(const Score& score);
