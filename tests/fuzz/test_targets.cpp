@@ -1,6 +1,13 @@
-// Every target on its seeds, on what was once found to break it, and on changes of both. The long runs are libFuzzer's
-// (tools/dev/fuzz.sh); HINGE_FUZZ_INPUTS says how many changed inputs a target gets here.
+// Every target on its seeds, on what was once found to break it, and on changes of both. libFuzzer's runs are tools/dev/fuzz.sh's.
+//
+// HINGE_FUZZ_INPUTS   changed inputs a target (500), or
+// HINGE_FUZZ_SECONDS  as many as a target gets done in that time; with both, what comes first
+// HINGE_FUZZ_SEED     others than last time (20)
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <chrono>
+#include <cstdint>
 #include <cstdlib>
 #include <filesystem>
 #include <stdexcept>
@@ -46,9 +53,26 @@ std::string kept(const Target& target, const std::string& bytes) {
   return path.string();
 }
 
-int inputs_a_target() {
-  const char* given = std::getenv("HINGE_FUZZ_INPUTS");
-  return given != nullptr ? std::atoi(given) : 500;
+// How long a target is tried, of the environment.
+struct Effort {
+  std::int64_t inputs = 500;
+  double seconds = 1e9;
+  std::uint64_t seed = 20;
+  bool asked_for = false;  // by somebody who wants to know what became of it
+
+  static Effort asked() {
+    Effort effort;
+    const char *inputs = std::getenv("HINGE_FUZZ_INPUTS"), *seconds = std::getenv("HINGE_FUZZ_SECONDS"), *seed = std::getenv("HINGE_FUZZ_SEED");
+    if (seconds != nullptr) effort.inputs = INT64_MAX, effort.seconds = std::atof(seconds);
+    if (inputs != nullptr) effort.inputs = std::atoll(inputs);
+    if (seed != nullptr) effort.seed = std::strtoull(seed, nullptr, 10);
+    effort.asked_for = inputs != nullptr || seconds != nullptr;
+    return effort;
+  }
+};
+
+double seconds_since(std::chrono::steady_clock::time_point then) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - then).count();
 }
 
 }  // namespace
@@ -67,17 +91,24 @@ TEST_CASE("every input that was kept is taken or refused as promised, and what i
 }
 
 TEST_CASE("changed inputs are taken or refused as promised") {
+  const Effort effort = Effort::asked();
   for (const Target& target : targets()) {
     const std::vector<Input> corpus = corpus_of(target);
-    std::mt19937_64 random(20);
-    for (int i = 0; i < inputs_a_target(); ++i) {
+    std::mt19937_64 random(effort.seed);
+    const auto begun = std::chrono::steady_clock::now();
+    std::int64_t done = 0;
+    for (; done < effort.inputs && seconds_since(begun) < effort.seconds; ++done) {
       const auto any = [&]() -> const std::string& { return corpus[static_cast<std::size_t>(random() % corpus.size())].bytes; };
       const std::string& seed = any();
       const std::string bytes = mutated(seed, any(), random), broken = broken_promise(target, bytes);
       if (broken.empty()) continue;
-      INFO(target.name << ", input " << i << ", kept in " << kept(target, bytes));
+      INFO(target.name << ", input " << done << ", kept in " << kept(target, bytes));
       CHECK(broken == "");
     }
+    CHECK(done > 0);
+    if (!effort.asked_for) continue;
+    fmt::print("{:<12} {:>10} inputs, seed {}, {:.0f} s\n", target.name, done, effort.seed, seconds_since(begun));
+    std::fflush(stdout);
   }
 }
 

@@ -168,7 +168,7 @@ TEST_CASE("a state dict from elsewhere takes the picture's size from the data, i
   check_refused({"eval", "--weights", b.at("ours.safetensors"), "--data", "cifar10", "--data-dir", b.data}, 2, {"takes 16x16x3", "32x32x3"});
 }
 
-TEST_CASE("the pretrained networks give their author's errors and logits") {
+TEST_CASE("the pretrained networks give their author's errors and logits", "[night]") {
   const char* shared_variable = std::getenv("HINGE_SHARED");
   const char* cifar_variable = std::getenv("HINGE_CIFAR");
   const std::string pretrained = std::string(shared_variable ? shared_variable : "../shared") + "/data/pretrained/";

@@ -60,7 +60,7 @@ std::size_t count_of(const std::string& text, const std::string& part) {
 
 }  // namespace
 
-TEST_CASE("every registered regulariser compresses a network, found by its name alone") {
+TEST_CASE("every registered regulariser compresses a network, found by its name alone", "[night]") {
   const Bench b;
   for (const auto& [name, entry] : compress::regularizers()) {
     INFO(name);
@@ -73,7 +73,7 @@ TEST_CASE("every registered regulariser compresses a network, found by its name 
   }
 }
 
-TEST_CASE("every control takes the place of the search under the same budget, and scratch takes a plan's network") {
+TEST_CASE("every control takes the place of the search under the same budget, and scratch takes a plan's network", "[night]") {
   const Bench b;
   for (const std::string& method : compress::control_names()) {
     INFO(method);
@@ -92,7 +92,7 @@ TEST_CASE("every control takes the place of the search under the same budget, an
   b.refused({"--method", "fpgm", "--mode", "decompose"}, 2, {"--mode prune"});
 }
 
-TEST_CASE("parameters, bytes and conjunctions are met, each by itself and all at once") {
+TEST_CASE("parameters, bytes and conjunctions are met, each by itself and all at once", "[night]") {
   const Bench b;
   const json dense = b.result("params", {"--method", "svd", "--target", "params=0.6"})["plan"]["before"];
   const auto bytes = dense["bytes"].get<double>();

@@ -144,7 +144,7 @@ TEST_CASE("every block of every page says what it is, and every block of command
   }
 }
 
-TEST_CASE("every command and every Python block of every page works as it stands") {
+TEST_CASE("every command and every Python block of every page works as it stands", "[night]") {
 #ifdef __SANITIZE_ADDRESS__
   WARN("skipped: commands are looked at without the sanitizers, under which they take minutes");
   return;

@@ -45,7 +45,7 @@ void check_consistent(const json& result) {
 
 }  // namespace
 
-TEST_CASE("a budget that everything meets chooses the smallest network, and its files are the run's") {
+TEST_CASE("a budget that everything meets chooses the smallest network, and its files are the run's", "[night]") {
   const Bench b;
   const data::Dataset set = data::load_dataset("cifar10", b.data);
   const data::Split split = data::hold_out(set.train, 40);
@@ -72,7 +72,7 @@ TEST_CASE("a budget that everything meets chooses the smallest network, and its 
   CHECK_THAT(report, contains("Error budget") && contains("the smallest that keeps within it"));
 }
 
-TEST_CASE("a budget in reach of some ends at the edge: the next smaller was tried and is beyond") {
+TEST_CASE("a budget in reach of some ends at the edge: the next smaller was tried and is beyond", "[night]") {
   const Bench b;
   // A network that was trained, so that compressing it costs something, and controls without a search: they cost more.
   const Outcome trained = run_hinge({"train", "--model", "resnet8", "--data", "cifar10", "--data-dir", b.data, "--held-out", "40", "--batch", "20", "--epochs", "14", "--lr", "0.1",
@@ -115,7 +115,7 @@ TEST_CASE("a budget in reach of some ends at the edge: the next smaller was trie
   CHECK(impossible >= 1);
 }
 
-TEST_CASE("a search for a budget that is killed and resumed tries the same networks and ends with the same bytes") {
+TEST_CASE("a search for a budget that is killed and resumed tries the same networks and ends with the same bytes", "[night]") {
   const Bench b;
   const std::vector<std::string> budget = {"--max-error-increase", "2", "--target", "flops=0.8,0.6,0.4", "--checkpoint-every", "2", "--epochs", "2"};
   const auto arguments = [&](const std::string& name) {

@@ -90,7 +90,7 @@ void check_close(const nlohmann::json& results, bool trained) {
 
 }  // namespace
 
-TEST_CASE("ONNX Runtime gives every family's logits, whole and compressed, with BatchNorm folded and kept") {
+TEST_CASE("ONNX Runtime gives every family's logits, whole and compressed, with BatchNorm folded and kept", "[night]") {
   const std::string python = python_with_onnx_runtime();
   if (python.empty()) return;
   kernels::reset_conv("blocked");  // measuring the others takes longer than this test
@@ -136,7 +136,7 @@ TEST_CASE("ONNX Runtime gives every family's logits, whole and compressed, with 
   CHECK(results["resnet20A-pool-dense"]["metadata"] == nlohmann::json({{"kind", "dense"}}));
 }
 
-TEST_CASE("ONNX Runtime gives pretrained networks' logits on real pictures to 1e-4, whole and compressed") {
+TEST_CASE("ONNX Runtime gives pretrained networks' logits on real pictures to 1e-4, whole and compressed", "[night]") {
   const char *shared = std::getenv("HINGE_SHARED"), *cifar = std::getenv("HINGE_CIFAR");
   const std::string pretrained = std::string(shared ? shared : "../shared") + "/data/pretrained/", data = cifar ? cifar : "build/cifar";
   if (!std::filesystem::exists(pretrained) || !std::filesystem::exists(data)) {

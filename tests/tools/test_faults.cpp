@@ -95,7 +95,7 @@ TEST_CASE("a disk that is full, read-only or broken ends a run with the file and
   }
 }
 
-TEST_CASE("a disk that is full in any phase of a compression ends it with the file and the reason") {
+TEST_CASE("a disk that is full in any phase of a compression ends it with the file and the reason", "[night]") {
   FaultyRun run({"compress", "--search-epochs", "1", "--check-every", "3", "--target", "flops=0.6"});
   for (const char* file : {"inputs.json", "metrics", "surgery", "plan.json", "model.safetensors", "tuned.json", "result.json", "report.html"}) {
     const Outcome outcome = run.start_with(fmt::format("write:1:ENOSPC:{}", file));

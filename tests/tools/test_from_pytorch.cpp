@@ -31,7 +31,7 @@ Outcome run_python(const std::string& python, const std::string& arguments, cons
 
 }  // namespace
 
-TEST_CASE("a ResNet-18 of PyTorch goes in through from_pytorch.py and gives PyTorch's logits") {
+TEST_CASE("a ResNet-18 of PyTorch goes in through from_pytorch.py and gives PyTorch's logits", "[night]") {
   const std::string python = python_with_torch();
   if (python.empty()) {
     WARN("skipped: torch isn't installed (Debian: python3-torch)");

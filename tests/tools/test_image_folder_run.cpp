@@ -59,7 +59,7 @@ TEST_CASE("a folder of pictures is trained on and scored; broken pictures are na
   refused(train, 1, {"train/dog/broken.png"});
 }
 
-TEST_CASE("torchvision's ResNet-18 goes in, is compressed on photographs and goes out to ONNX with the same logits") {
+TEST_CASE("torchvision's ResNet-18 goes in, is compressed on photographs and goes out to ONNX with the same logits", "[night]") {
   const char* variable = std::getenv("HINGE_SHARED");
   const std::string folder = std::string(variable ? variable : "../shared") + "/data/imagenette-mini";
   if (!std::filesystem::exists(folder)) {

@@ -83,7 +83,7 @@ void check_what_is_there(const Job& job, const std::string& whole_export) {
 
 }  // namespace
 
-TEST_CASE("training, compression and export that are killed anywhere, also inside of a write, end with the same bytes") {
+TEST_CASE("training, compression and export that are killed anywhere, also inside of a write, end with the same bytes", "[night]") {
   const char* chosen = std::getenv("HINGE_KILL_SEED");
   const std::uint64_t seed = chosen != nullptr ? std::stoull(chosen) : 8;
 #if defined(__SANITIZE_ADDRESS__)

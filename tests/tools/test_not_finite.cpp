@@ -102,7 +102,7 @@ TEST_CASE("a search that goes wrong says so, with the flags that are the search'
   check_good_checkpoint(b.at("run"));
 }
 
-TEST_CASE("a search that was rolled back goes on as one that was killed behind the rollback and resumed") {
+TEST_CASE("a search that was rolled back goes on as one that was killed behind the rollback and resumed", "[night]") {
   // Whether a rate explodes at once, and half of it no more, hangs on the last digits that the machine's convolutions give.
   for (const char* rate : {"300", "200", "100", "500", "50", "1000"}) {
     const Bench b;

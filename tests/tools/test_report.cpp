@@ -146,7 +146,7 @@ TEST_CASE("an unfinished run has a page, a damaged file is named, and a folder t
   CHECK(run_hinge({"report", kSample, kSample}).code == 2);  // --out is missing
 }
 
-TEST_CASE("every compress run writes its page, and the command on it repeats the run's config") {
+TEST_CASE("every compress run writes its page, and the command on it repeats the run's config", "[night]") {
   const io::Scratch scratch;
   const auto at = [&](const std::string& name) { return (scratch.folder() / name).string(); };
   write_tiny_cifar(at("it's data"), 40);
