@@ -96,10 +96,12 @@ class Loader::Epoch {
     const ImageSet& set = loader_.set_;
     const LoaderOptions& options = loader_.options_;
     const auto size = static_cast<std::size_t>(options.batch_size);
-    const std::size_t begin = static_cast<std::size_t>(b) * size;
-    const std::size_t end = std::min(begin + size, order_.size());
+    const std::size_t first = static_cast<std::size_t>(b) * size;
+    const std::size_t whole = std::min(first + size, order_.size()) - first;
+    const auto edge = [&](int part) { return first + whole * static_cast<std::size_t>(part) / static_cast<std::size_t>(options.parts); };
+    const std::size_t begin = edge(options.part), end = edge(options.part + 1);
 
-    Batch batch;
+    Batch batch{.first = static_cast<int>(begin - first), .images_in_all = static_cast<int>(whole), .images = {}, .labels = {}, .indices = {}};
     for (std::size_t i = begin; i < end && !options.pixels; ++i) {
       batch.labels.push_back(set.labels[static_cast<std::size_t>(order_[i])]);
       batch.indices.push_back(order_[i]);

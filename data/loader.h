@@ -20,6 +20,7 @@
 namespace hinge::data {
 
 struct Batch {
+  int first = 0, images_in_all = 0;  // number of the first image in the batch, and of the batch's images, all parts together
   Tensor images;                     // [N, H, W, C] float32 on the CPU, normalised; undefined without `pixels`
   std::vector<std::int32_t> labels;  // [N]
   std::vector<int> indices;          // [N], positions in the ImageSet
@@ -33,6 +34,9 @@ struct LoaderOptions {
   int threads = 1;
   int prefetch = 3;  // batches that may be in the making or waiting; bounds the memory
   bool drop_last = false;
+  // Of every batch this part of `parts` alone is made: [n part / parts, n (part + 1) / parts) of its n images. For ranks that
+  // share batches; what the parts are together doesn't depend on their number.
+  int part = 0, parts = 1;
   bool pixels = true;  // false: labels and indices alone, for whoever has the images elsewhere
 };
 
@@ -49,7 +53,7 @@ class Loader {
   Loader& operator=(const Loader&) = delete;
 
   int batches() const;
-  // Images in all batches of one epoch: less than `indices` when drop_last drops some.
+  // Images in all batches of one epoch, of all parts: less than `indices` when drop_last drops some.
   int images() const;
 
   // Begins an epoch at batch `first_batch`. An epoch that is still running is cancelled first.

@@ -75,6 +75,7 @@ struct DropoutShape {
   std::uint64_t seed = 0;
   std::uint64_t step = 0;
   std::uint32_t layer = 0;
+  std::int64_t first = 0;  // number of x[0] among the elements of the whole batch, where this is a part of it
 };
 struct Dropout {
   static constexpr const char* kName = "dropout";

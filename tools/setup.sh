@@ -9,7 +9,7 @@ packages=(g++ cmake ninja-build libboost-context-dev libdnnl-dev libeigen3-dev l
           dataset-fashion-mnist)
 case "${1:-}" in
   "") ;;
-  --tests) packages+=(catch2 python3 python3-numpy python3-pil python3-venv libstb-dev clang-format) ;;
+  --tests) packages+=(catch2 python3 python3-numpy python3-pil python3-venv libstb-dev clang-format libopenmpi-dev openmpi-bin) ;;
   *) echo "tools/setup.sh: unknown option '$1', expected --tests or nothing" >&2; exit 2 ;;
 esac
 

@@ -2,6 +2,7 @@
 
 #include <map>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 
 #include "kernels/elementwise.h"
@@ -20,10 +21,32 @@ Tensor sum(Tensor a, const Tensor& b, const Stream& stream) {
 // A node that has run looks like a leaf but for its name.
 bool is_leaf(const Node& node) { return node.name == kLeafName; }
 
+// How often each leaf is an input of what leads to `root`.
+std::unordered_map<const Node*, int> uses_of_leaves(const Node& root) {
+  std::unordered_map<const Node*, int> uses;
+  std::unordered_set<const Node*> seen = {&root};
+  for (std::vector<const Node*> left = {&root}; !left.empty();) {
+    const Node& node = *left.back();
+    left.pop_back();
+    for (const NodePtr& input : node.inputs) {
+      if (!input) continue;
+      if (is_leaf(*input)) {
+        ++uses[input.get()];
+      } else if (seen.insert(input.get()).second) {
+        left.push_back(input.get());
+      }
+    }
+  }
+  return uses;
+}
+
 }  // namespace
 
-std::vector<Tensor> gradients(const Tensor& loss, std::span<const Tensor> leaves,
-                              const Stream& stream) {
+std::vector<Tensor> gradients(const Tensor& loss, std::span<const Tensor> leaves, const Stream& stream) {
+  return gradients(loss, leaves, BackwardOptions{}, stream);
+}
+
+std::vector<Tensor> gradients(const Tensor& loss, std::span<const Tensor> leaves, const BackwardOptions& options, const Stream& stream) {
   require(loss.size() == 1, "gradients: the loss has shape {}, expected one element", loss.shape());
   require(wants_gradient(loss), "gradients: the loss has no history (were gradients switched off?)");
   for (const Tensor& leaf : leaves) {
@@ -34,7 +57,20 @@ std::vector<Tensor> gradients(const Tensor& loss, std::span<const Tensor> leaves
   // Nodes still to run, the latest first: every consumer of a node has a higher order than the node itself.
   std::map<std::uint64_t, std::pair<NodePtr, Tensor>, std::greater<>> pending;
   std::unordered_map<const Node*, Tensor> of_leaf;
-  pending.emplace(loss.node()->order, std::pair{loss.node(), Tensor::full(loss.shape(), 1.0f, stream.device())});
+  pending.emplace(loss.node()->order, std::pair{loss.node(), Tensor::full(loss.shape(), options.seed, stream.device())});
+  std::unordered_map<const Node*, int> uses;
+  std::unordered_map<const Node*, std::size_t> number;
+  if (options.ready) {
+    uses = uses_of_leaves(*loss.node());
+    for (std::size_t i = 0; i < leaves.size(); ++i) number.emplace(leaves[i].node().get(), i);
+  }
+  // A leaf with no more uses to come; its gradient waits in `pending` until all operations have run.
+  const auto used = [&](const Node* leaf) {
+    const auto of = number.find(leaf);
+    if (--uses[leaf] > 0 || of == number.end()) return;
+    const auto place = pending.find(leaf->order);
+    if (place != pending.end()) options.ready(of->second, place->second.second);
+  };
 
   while (!pending.empty()) {
     auto [node, dy] = std::move(pending.begin()->second);
@@ -52,11 +88,16 @@ std::vector<Tensor> gradients(const Tensor& loss, std::span<const Tensor> leaves
             node->name, input_gradients.size(), node->inputs.size());
     for (std::size_t i = 0; i < input_gradients.size(); ++i) {
       const NodePtr& input = node->inputs[i];
-      if (!input || !input_gradients[i].defined()) continue;
+      if (!input) continue;
+      if (!input_gradients[i].defined()) {
+        if (options.ready && is_leaf(*input)) used(input.get());
+        continue;
+      }
       Tensor gradient = std::move(input_gradients[i]);
       auto [place, is_new] = pending.try_emplace(input->order, input, Tensor());
       Tensor& total = place->second.second;
       total = is_new ? std::move(gradient) : sum(std::exchange(total, Tensor()), gradient, stream);
+      if (options.ready && is_leaf(*input)) used(input.get());
     }
     node->inputs.clear();
   }

@@ -1,6 +1,7 @@
 // Reverse-mode differentiation over the tape.
 #pragma once
 
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -13,5 +14,13 @@ namespace hinge {
 // memory of activations falls while the gradients come in. Addition of gradients is in a fixed order.
 std::vector<Tensor> gradients(const Tensor& loss, std::span<const Tensor> leaves,
                               const Stream& stream);
+
+struct BackwardOptions {
+  float seed = 1.0f;  // d / d loss that the tape starts from: gradients are this times as large
+  // Called as soon as nothing can be added to the gradient of leaves[i] any more, the last layers' first; not for leaves that
+  // the loss doesn't depend on. In the same order for the same tape.
+  std::function<void(std::size_t i, const Tensor& gradient)> ready = {};
+};
+std::vector<Tensor> gradients(const Tensor& loss, std::span<const Tensor> leaves, const BackwardOptions& options, const Stream& stream);
 
 }  // namespace hinge

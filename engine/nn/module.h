@@ -10,6 +10,8 @@
 
 namespace hinge {
 
+class ProcessGroup;
+
 enum class ParameterKind { kConvWeight,
                            kLinearWeight,
                            kBias,
@@ -32,9 +34,11 @@ struct Buffer {
 };
 
 struct ForwardOptions {
-  bool training = false;   // batch statistics, dropout
-  std::uint64_t seed = 0;  // of dropout
-  std::uint64_t step = 0;  // the training step, for dropout
+  bool training = false;                   // batch statistics, dropout
+  std::uint64_t seed = 0;                  // of dropout
+  std::uint64_t step = 0;                  // the training step, for dropout
+  std::int64_t first_image = 0;            // number of x's first image in the whole batch, where x is a rank's part of it
+  ProcessGroup* normalize_over = nullptr;  // BatchNorm's statistics are those of all ranks' images
 };
 
 class Module {

@@ -120,7 +120,8 @@ Tensor Network::run(const Step& step, const std::vector<Tensor>& values,
                         {.training = options.training,
                          .momentum = a.momentum,
                          .epsilon = a.epsilon,
-                         .relu = step.relu},
+                         .relu = step.relu,
+                         .over = options.normalize_over},
                         stream);
     }
     case OpKind::kRelu: {
@@ -153,7 +154,8 @@ Tensor Network::run(const Step& step, const std::vector<Tensor>& values,
                      {.rate = a.rate,
                       .seed = options.seed,
                       .step = options.step,
-                      .layer = static_cast<std::uint32_t>(step.operation)},
+                      .layer = static_cast<std::uint32_t>(step.operation),
+                      .first_image = options.first_image},
                      stream);
     }
   }

@@ -1,5 +1,6 @@
 #include "engine/ops/batch_norm.h"
 
+#include "engine/ops/synchronized_statistics.h"
 #include "kernels/batch_norm.h"
 #include "kernels/registry.h"
 
@@ -29,19 +30,22 @@ Tensor batch_norm(const Tensor& x, const BatchNormState& state, const Tensor& re
   const kernels::BatchNormShape shape{.rows = c == 0 ? 0 : x.size() / c, .c = c, .relu = options.relu};
   check(x, state, residual, shape, options.training);
 
+  ProcessGroup* const over = options.training ? options.over : nullptr;
+  std::int64_t all_rows = shape.rows;
   Tensor mean = state.running_mean.detached(), var = state.running_var.detached();
   const auto per_channel = [&] { return Tensor::empty({c}, DType::kFloat32, stream.device()); };
   if (options.training) {
     mean = per_channel(), var = per_channel();
     kernels::dispatch<kernels::BatchNormStatistics>(stream, shape, x.data(), mean.mutable_data(),
                                                     var.mutable_data());
+    if (over != nullptr) all_rows = sum_statistics(*over, shape.rows, state.running_mean, mean, var);
   } else if (wants_gradient(x) || wants_gradient(state.gamma)) {
     mean = mean.clone();  // the running statistics may change before the backward pass
   }
   Tensor rstd = per_channel(), scale = per_channel(), shift = per_channel();
   Tensor running_mean = state.running_mean, running_var = state.running_var;
   kernels::dispatch<kernels::BatchNormPrepare>(
-      stream, c, kernels::BatchNormUpdate{shape.rows, options.momentum, options.epsilon}, mean.data(), var.data(), state.gamma.data(),
+      stream, c, kernels::BatchNormUpdate{all_rows, options.momentum, options.epsilon}, mean.data(), var.data(), state.gamma.data(),
       state.beta.data(),
       kernels::BatchNormConstants{rstd.mutable_data(), scale.mutable_data(), shift.mutable_data(),
                                   options.training ? running_mean.mutable_data() : nullptr,
@@ -53,7 +57,7 @@ Tensor batch_norm(const Tensor& x, const BatchNormState& state, const Tensor& re
 
   return record(
       "batch_norm", {x, state.gamma, state.beta, residual}, y,
-      [shape, x = x.detached(), y = options.relu ? y : Tensor(), gamma = state.gamma.clone(), mean,
+      [shape, over, all_rows, x = x.detached(), y = options.relu ? y : Tensor(), gamma = state.gamma.clone(), mean,
        rstd, training = options.training, wants_x = wants_gradient(x),
        wants_z = residual.defined() && wants_gradient(residual)](const Tensor& dy,
                                                                  const Stream& on) -> Gradients {
@@ -64,10 +68,11 @@ Tensor batch_norm(const Tensor& x, const BatchNormState& state, const Tensor& re
         if (wants_z) dz = shape.relu ? Tensor::empty(x.shape(), x.dtype(), on.device()) : dy.detached();
         kernels::dispatch<kernels::BatchNormBackward>(
             on, shape, dy.data(), x.data(), shape.relu ? y.data() : nullptr, mean.data(),
-            rstd.data(), gamma.data(), training,
+            rstd.data(), gamma.data(), training && over == nullptr,
             kernels::BatchNormGradients{wants_x ? dx.mutable_data() : nullptr,
                                         wants_z && shape.relu ? dz.mutable_data() : nullptr,
                                         dgamma.mutable_data(), dbeta.mutable_data()});
+        if (over != nullptr && wants_x) dx = with_statistics_gradient(*over, {x, mean, rstd, gamma, all_rows}, dx, dgamma, dbeta, on);
         return {dx, dgamma, dbeta, dz};
       });
 }

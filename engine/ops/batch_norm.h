@@ -2,6 +2,7 @@
 #pragma once
 
 #include "engine/autograd/node.h"
+#include "engine/core/process_group.h"
 
 namespace hinge {
 
@@ -10,6 +11,7 @@ struct BatchNormOptions {
   float momentum = 0.1f;  // running = (1 - momentum) running + momentum batch
   float epsilon = 1e-5f;
   bool relu = false;
+  ProcessGroup* over = nullptr;  // training: statistics of all ranks' rows, as if x were all of them in one (CPU only)
 };
 
 // gamma, beta, running_mean, running_var : [C]

@@ -45,7 +45,8 @@ Tensor dropout(const Tensor& x, const DropoutOptions& options, const Stream& str
                                     .rate = options.rate,
                                     .seed = options.seed,
                                     .step = options.step,
-                                    .layer = options.layer};
+                                    .layer = options.layer,
+                                    .first = x.size() == 0 ? 0 : options.first_image * (x.size() / x.dim(0))};
   Tensor y = Tensor::empty(x.shape(), x.dtype(), stream.device());
   kernels::dispatch<kernels::Dropout>(stream, shape, x.data(), y.mutable_data());
 

@@ -17,8 +17,9 @@ Tensor add(const Tensor& a, const Tensor& b, const Stream& stream);
 struct DropoutOptions {
   float rate = 0.5f;  // share of elements set to zero, in [0, 1)
   std::uint64_t seed = 0;
-  std::uint64_t step = 0;   // the training step: another mask for each
-  std::uint32_t layer = 0;  // another mask for each layer
+  std::uint64_t step = 0;        // the training step: another mask for each
+  std::uint32_t layer = 0;       // another mask for each layer
+  std::int64_t first_image = 0;  // number of x's first image in the whole batch, where x is a part of it
 };
 // y = x / (1 - rate) where kept, else 0: a pure function of the options (Srivastava et al., JMLR 2014).
 Tensor dropout(const Tensor& x, const DropoutOptions& options, const Stream& stream);

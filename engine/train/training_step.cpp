@@ -3,7 +3,9 @@
 #include <cmath>
 
 #include "engine/autograd/backward.h"
+#include "engine/train/agreement.h"
 #include "engine/train/diagnosis.h"
+#include "engine/train/gradient_sum.h"
 
 namespace hinge {
 namespace {
@@ -37,9 +39,14 @@ TrainingStep::TrainingStep(Network& network, Optimizer& optimizer, const StepOpt
   require(network.device() == here, "training: the network is on {}, the step runs on {}", network.device().to_string(), here.to_string());
   require(options.teacher == nullptr || options.teacher->device() == here, "training: the teacher is on {}, the step runs on {}",
           options.teacher == nullptr ? "" : options.teacher->device().to_string(), here.to_string());
+  require(options.group == nullptr || here.is_cpu(), "training: several ranks train on the CPU, not on {}", here.to_string());
 }
 
 TrainingStep::~TrainingStep() = default;
+
+ForwardOptions TrainingStep::forward_options(std::uint64_t step) const {
+  return {.training = true, .seed = options_.seed, .step = step, .first_image = part_.begin, .normalize_over = options_.synchronize_batch_norm ? options_.group : nullptr};
+}
 
 TrainingStep::Results TrainingStep::compute(const Tensor& images, const Tensor& labels, std::uint64_t step) {
   Tensor teacher_logits;
@@ -47,26 +54,60 @@ TrainingStep::Results TrainingStep::compute(const Tensor& images, const Tensor& 
     const NoGradients guard;
     teacher_logits = options_.teacher->forward(images, {}, stream_);
   }
-  const Tensor logits = network_.forward(images, {.training = true, .seed = options_.seed, .step = step}, stream_);
+  const Tensor logits = network_.forward(images, forward_options(step), stream_);
   Results results;
   const Tensor loss = classification_loss(logits, labels, teacher_logits, options_.loss, stream_);
   results.loss = loss.detached();
   results.counts = top_counts(logits, labels, stream_);
   std::vector<Tensor> leaves;
   for (const Parameter* parameter : parameters_) leaves.push_back(parameter->value);
-  results.gradients = gradients(loss, leaves, stream_);
+  if (options_.group == nullptr) {
+    results.gradients = gradients(loss, leaves, stream_);
+    return results;
+  }
+  // The loss is the mean over this rank's images: seeded with their share, gradients add up to those of the whole mean.
+  GradientSum sum(*options_.group);
+  const BackwardOptions backward{.seed = static_cast<float>(static_cast<double>(part_.count()) / static_cast<double>(batch_)), .ready = [&](std::size_t i, const Tensor& gradient) { sum.ready(i, gradient); }};
+  results.gradients = gradients(loss, leaves, backward, stream_);
+  sum.finish(results.gradients);
+  sum_over_ranks(results);
   return results;
+}
+
+// What a step has besides gradients: counts, and running statistics where every rank has its own.
+void TrainingStep::sum_over_ranks(Results& results) {
+  const auto* counts = results.counts.data<std::int64_t>();
+  const auto images = static_cast<double>(part_.count());
+  totals_ = {static_cast<double>(results.loss.item()) * images, images, static_cast<double>(counts[0]), static_cast<double>(counts[1])};
+  const std::vector<Buffer*> buffers = options_.synchronize_batch_norm ? std::vector<Buffer*>{} : network_.buffers();
+  for (const Buffer* buffer : buffers) {
+    for (const float value : buffer->value.values<float>()) totals_.push_back(static_cast<double>(value));
+  }
+  options_.group->sum(totals_);
+  const double share = 1.0 / static_cast<double>(options_.group->size());
+  auto at = totals_.begin() + 4;
+  for (Buffer* buffer : buffers) {
+    float* values = buffer->value.mutable_data();
+    for (std::int64_t i = 0; i < buffer->value.size(); ++i) values[i] = static_cast<float>(*at++ * share);
+  }
+  totals_.resize(4);
 }
 
 // Reading a loss waits for the device; its gradients would have to be copied, and show in the next loss anyway.
 void TrainingStep::check(const Tensor& images, const Results& results, std::uint64_t step) const {
   const auto loss = static_cast<double>(results.loss.item());
-  bool fine = std::isfinite(loss);
+  const bool fine_here = std::isfinite(loss);
+  bool fine = fine_here && (options_.group == nullptr || std::isfinite(totals_[0]));
   if (fine && stream_.device().is_cpu()) {
     for (const Tensor& gradient : results.gradients) fine = fine && (!gradient.defined() || all_finite(gradient.values<float>()));
   }
   if (fine) return;
-  throw NotFiniteError(first_to_go_wrong(network_, {.images = images, .loss = loss, .gradients = results.gradients, .teacher = options_.teacher, .forward = {.training = true, .seed = options_.seed, .step = step}}, stream_));
+  ForwardOptions forward = forward_options(step);
+  forward.normalize_over = nullptr;  // a rank whose images are wrong looks no further
+  NotFinite found = first_to_go_wrong(network_, {.images = images, .loss = loss, .gradients = results.gradients, .teacher = options_.teacher, .forward = forward}, stream_);
+  if (found.what == "image") found.index[0] += part_.begin;
+  // With synchronised BatchNorm one rank's NaN is in everybody's loss: who has more to say goes first.
+  throw_together(options_.group, found, !fine_here && (found.what != "loss" || forward_options(step).normalize_over == nullptr));
 }
 
 void TrainingStep::update(const Results& results, float rate) {
@@ -95,8 +136,10 @@ std::unique_ptr<TrainingStep::Captured> TrainingStep::capture(const Tensor& imag
   return captured;
 }
 
-void TrainingStep::run(const Tensor& images, const Tensor& labels, float rate, std::uint64_t step) {
+void TrainingStep::run(const Tensor& images, const Tensor& labels, float rate, std::uint64_t step, Slice part, std::int64_t batch) {
   last_images_ = images.dim(0);
+  part_ = batch == 0 ? Slice{0, last_images_} : part, batch_ = batch == 0 ? last_images_ : batch;
+  require(part_.count() == last_images_ && (options_.group != nullptr || batch_ == last_images_), "training: images {} to {} of {} are {} images", part_.begin, part_.end, batch_, last_images_);
   const bool repeated = images.shape() == seen_;
   if (refusal_.empty() && repeated && !captured_) captured_ = capture(images, labels);
   if (!captured_ || !(captured_->images.shape() == images.shape())) {
@@ -120,6 +163,9 @@ void TrainingStep::run(const Tensor& images, const Tensor& labels, float rate, s
 bool TrainingStep::updated_in_graph() const { return last_replayed_ && captured_->with_update; }
 
 StepOutcome TrainingStep::outcome() const {
+  if (options_.group != nullptr) {
+    return {.loss = totals_[0] / totals_[1], .images = static_cast<std::int64_t>(totals_[1]), .top1 = static_cast<std::int64_t>(totals_[2]), .top5 = static_cast<std::int64_t>(totals_[3])};
+  }
   const auto loss = static_cast<double>(last_.loss.item());
   if (!std::isfinite(loss) && updated_in_graph()) check(captured_->images, {.loss = last_.loss, .counts = {}, .gradients = {}}, last_step_);
   const Tensor counts = last_.counts.to(Device{});

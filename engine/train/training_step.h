@@ -12,6 +12,9 @@
 // Before an update outside of a graph the loss, and on the CPU every gradient, must be finite; where one isn't, weights
 // stay as they were and NotFiniteError names what went wrong first (diagnosis.h). With the update in the graph, outcome()
 // is the first to know, and the weights it can name are already changed.
+//
+// In a group each rank's step takes its part of the batch; gradients, loss and counts are those of the whole, and so are the
+// running statistics: the mean of the ranks', or those of all images with synchronised BatchNorm.
 #pragma once
 
 #include <functional>
@@ -20,6 +23,7 @@
 #include <vector>
 
 #include "engine/core/accelerator.h"
+#include "engine/core/process_group.h"
 #include "engine/nn/network.h"
 #include "engine/ops/loss.h"
 #include "engine/optim/optimizer.h"
@@ -31,6 +35,8 @@ struct StepOptions {
   std::uint64_t seed = 0;      // of dropout
   Network* teacher = nullptr;  // for distillation; on the network's device
   bool graph = true;
+  ProcessGroup* group = nullptr;  // on the CPU
+  bool synchronize_batch_norm = false;
 };
 
 struct StepOutcome {
@@ -50,8 +56,9 @@ class TrainingStep {
   TrainingStep& operator=(const TrainingStep&) = delete;
 
   // images : [N, H, W, C], labels : [N] int32 in range (check_labels), both on the CPU or on the stream's device.
-  // Queues the step and returns; the tensors can be changed when it does. Throws NotFiniteError.
-  void run(const Tensor& images, const Tensor& labels, float rate, std::uint64_t step);
+  // Queues the step and returns; the tensors can be changed when it does. Throws NotFiniteError, on every rank.
+  // `part`: of the batch of `batch` images, which of them these are; all, where nothing is said.
+  void run(const Tensor& images, const Tensor& labels, float rate, std::uint64_t step, Slice part = {}, std::int64_t batch = 0);
   // Of the last run; waits for it. Throws NotFiniteError.
   StepOutcome outcome() const;
   // "graph", or "eager: " and the reason.
@@ -67,7 +74,9 @@ class TrainingStep {
   };
   struct Captured;
 
+  ForwardOptions forward_options(std::uint64_t step) const;
   Results compute(const Tensor& images, const Tensor& labels, std::uint64_t step);
+  void sum_over_ranks(Results& results);
   void check(const Tensor& images, const Results& results, std::uint64_t step) const;
   void update(const Results& results, float rate);
   void run_eagerly(const Tensor& images, const Tensor& labels, float rate, std::uint64_t step);
@@ -84,6 +93,9 @@ class TrainingStep {
   Shape seen_;  // of the images of the last eager step
   std::unique_ptr<Captured> captured_;
   Results last_;
+  Slice part_;
+  std::int64_t batch_ = 0;
+  std::vector<double> totals_;  // of the group: loss x images, images, top-1, top-5
   std::int64_t last_images_ = 0, replays_ = 0;
   std::uint64_t last_step_ = 0;
   bool last_replayed_ = false;

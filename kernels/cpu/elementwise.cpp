@@ -74,15 +74,15 @@ void bias_backward(std::int64_t rows, std::int64_t c, const float* dy, float* db
 
 void dropout(const DropoutShape& s, const float* x, float* y) {
   const float keep_scale = 1.0f / (1.0f - s.rate);
-  const std::int64_t quads = (s.size + 3) / 4;  // one Philox call makes four numbers
-  parallel_ranges(quads, 32, [=](Range range) {
-    for (std::int64_t quad = range.begin; quad < range.end; ++quad) {
+  const std::int64_t begin = s.first / 4, end = (s.first + s.size + 3) / 4;  // one Philox call makes four numbers
+  parallel_ranges(end - begin, 32, [=](Range range) {
+    for (std::int64_t quad = begin + range.begin; quad < begin + range.end; ++quad) {
       const PhiloxWords words =
           random_words(s.seed ^ (static_cast<std::uint64_t>(s.layer) << 32), RandomUse::kDropout,
                        s.step, static_cast<std::uint64_t>(quad));
-      for (std::int64_t i = quad * 4; i < std::min(s.size, quad * 4 + 4); ++i) {
+      for (std::int64_t i = std::max(s.first, quad * 4); i < std::min(s.first + s.size, quad * 4 + 4); ++i) {
         const bool keep = uniform(words.word[i % 4]) >= s.rate;
-        y[i] = keep ? x[i] * keep_scale : 0.0f;
+        y[i - s.first] = keep ? x[i - s.first] * keep_scale : 0.0f;
       }
     }
   });

@@ -133,15 +133,16 @@ __global__ void __launch_bounds__(kElementThreads) dropout_kernel(DropoutShape s
   const std::uint64_t key = s.seed ^ (static_cast<std::uint64_t>(s.layer) << 32);
   const auto kept = [=](std::uint32_t word, float value) { return uniform(word) >= s.rate ? value * keep_scale : 0.0f; };
   grid_elements(
-      s.size, all_vector_aligned(x, y),
+      s.size, all_vector_aligned(x, y) && s.first % 4 == 0,
       [=](std::int64_t i) {
-        const PhiloxWords r = random_words(key, RandomUse::kDropout, s.step, static_cast<std::uint64_t>(i / 4));
+        const PhiloxWords r = random_words(key, RandomUse::kDropout, s.step, static_cast<std::uint64_t>((s.first + i) / 4));
         const float4 v = load_vector(x + i);
         store_vector(y + i, make_float4(kept(r.word[0], v.x), kept(r.word[1], v.y), kept(r.word[2], v.z), kept(r.word[3], v.w)));
       },
       [=](std::int64_t i) {
-        const PhiloxWords r = random_words(key, RandomUse::kDropout, s.step, static_cast<std::uint64_t>(i / 4));
-        y[i] = kept(r.word[i % 4], x[i]);
+        const std::int64_t element = s.first + i;
+        const PhiloxWords r = random_words(key, RandomUse::kDropout, s.step, static_cast<std::uint64_t>(element / 4));
+        y[i] = kept(r.word[element % 4], x[i]);
       });
 }
 void dropout(const DropoutShape& s, const float* x, float* y, simt::NativeStream stream) {

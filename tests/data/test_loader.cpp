@@ -97,6 +97,34 @@ TEST_CASE("order, pixels and labels do not depend on the number of threads or th
   }
 }
 
+TEST_CASE("the parts of a batch are together the batch, whatever their number") {
+  const ImageSet set = make_set(21);
+  Loader whole(set, kNormalization, all_of(set), training(8));  // 8, 8 and 5 images
+  const std::vector<Seen> expected = epoch_of(whole, 5);
+  for (int parts : {1, 2, 3, 5, 8}) {
+    std::vector<Seen> together(expected.size());
+    for (int part = 0; part < parts; ++part) {
+      LoaderOptions options = training(8, 2);
+      options.part = part, options.parts = parts;
+      Loader loader(set, kNormalization, all_of(set), options);
+      CHECK((loader.batches() == whole.batches() && loader.images() == whole.images()));
+      loader.start(5);
+      for (Seen& all : together) {
+        const std::optional<Batch> batch = loader.next();
+        REQUIRE(batch.has_value());
+        CHECK(batch->first == static_cast<int>(all.labels.size()));
+        CHECK(batch->images_in_all == (&all == &together.back() ? 5 : 8));
+        const auto values = batch->images.values();
+        all.pixels.insert(all.pixels.end(), values.begin(), values.end());
+        all.labels.insert(all.labels.end(), batch->labels.begin(), batch->labels.end());
+        all.indices.insert(all.indices.end(), batch->indices.begin(), batch->indices.end());
+      }
+      CHECK_FALSE(loader.next().has_value());
+    }
+    CHECK(together == expected);
+  }
+}
+
 TEST_CASE("starting at batch k gives what is left after k batches") {
   const ImageSet set = make_set(50);
   Loader loader(set, kNormalization, all_of(set), training(8, 2));

@@ -1,17 +1,17 @@
 #!/usr/bin/env python3
 """Checks who includes whom against docs/architecture.md's table.
 
-Each room may include itself, the standard library and what its row names. Vendor headers (oneDNN, CUDA, Boost.Context) appear
-only in kernels/cpu, kernels/cuda, kernels/simt and .cpp files of engine/core. Exits with 1 and one line per violation.
+Each room may include itself, the standard library and what its row names. Vendor headers (oneDNN, CUDA, Boost.Context, MPI) appear
+only in kernels/cpu, kernels/cuda, kernels/simt, engine/parallel and .cpp files of engine/core. Exits with 1 and one line per violation.
 """
 import pathlib
 import re
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-ROOMS = ["kernels/simt", "kernels/device", "kernels/cuda", "kernels", "engine/core", "engine/cuda", "engine/autograd", "engine/ops", "engine/graph", "engine/nn",
-         "engine/optim", "engine/infer", "engine/train", "engine/io", "compress", "models", "data", "tools", "tests"]
-VENDOR = re.compile(r"^(dnnl|boost|cooperative_groups|cuda|cudnn|cublas|oneapi)")
+ROOMS = ["engine/parallel", "kernels/simt", "kernels/device", "kernels/cuda", "kernels", "engine/core", "engine/cuda", "engine/autograd", "engine/ops", "engine/graph", "engine/nn",
+         "engine/optim", "engine/parallel", "engine/infer", "engine/train", "engine/io", "compress", "models", "data", "tools", "tests"]
+VENDOR = re.compile(r"^(mpi|dnnl|boost|cooperative_groups|cuda|cudnn|cublas|oneapi)")
 
 
 def table():
@@ -51,7 +51,7 @@ def main():
                 target = room_of(name)
                 if target and target != room and not allowed(target, rules[room]):
                     errors.append(f"{relative}:{number}: {room} may not include {name}")
-            elif VENDOR.match(name) and not (relative.startswith(("kernels/cpu/", "kernels/cuda/", "kernels/simt/"))
+            elif VENDOR.match(name) and not (relative.startswith(("kernels/cpu/", "kernels/cuda/", "kernels/simt/", "engine/parallel/"))
                                              or (relative.startswith("engine/core/") and file.suffix == ".cpp")):
                 errors.append(f"{relative}:{number}: vendor header <{name}> outside kernels/cpu, kernels/cuda")
     print("\n".join(errors) if errors else f"include directions hold in {len(files)} files")

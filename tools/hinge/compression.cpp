@@ -5,6 +5,7 @@
 
 #include "compress/controls.h"
 #include "engine/io/json.h"
+#include "tools/hinge/group.h"
 #include "tools/hinge/group_report.h"
 #include "tools/hinge/layer_timing.h"
 #include "tools/report/page.h"
@@ -329,7 +330,7 @@ void Compression::finish() {
     say("the paper's row ({}): {}", options_.recipe, options_.expected.dump());
   }
   finish_run(run_, options_.run, result);
-  report::write_report({run_.path()}, run_.file("report.html"));
+  if (is_first_rank()) report::write_report({run_.path()}, run_.file("report.html"));
 }
 
 nlohmann::json Compression::finish_one(Result& result, const Score& before) {
@@ -339,6 +340,7 @@ nlohmann::json Compression::finish_one(Result& result, const Score& before) {
   // Times don't depend on what the pictures show, and a test set may have fewer of them than a call.
   const std::int64_t call = result.target.wants_time() ? options_.latency_batch : std::min<std::int64_t>(kTimedBatch, set().test.count());
   const FeatureShape& in = original_.graph().input;
+  if (!is_first_rank()) return {};  // what is timed has the machine for itself
   const std::vector<double> ms = milliseconds_per_image({&original_, &*result.network}, Tensor::full({call, in.h, in.w, in.c}, 0.5f));
   const auto error = [](const Score& score) { return fmt::format("{:.2f} %", score.top1_error()); };
   say_table({{result.target.to_string(), "before", "after", "kept"},

@@ -7,6 +7,7 @@
 #include "engine/core/names.h"
 #include "engine/io/json.h"
 #include "tools/hinge/compression.h"
+#include "tools/hinge/group.h"
 #include "tools/hinge/target.h"
 
 namespace hinge::cli {
@@ -26,6 +27,7 @@ std::shared_ptr<const compress::MeasuredClock> clock_for(const CompressOptions& 
   if (!options.run.device.device.starts_with("cpu") && !choose_device(options.run.device.device).device.is_cpu()) {
     fail_usage("--target latency and --align measured: times are measured on the CPU; run it with --device cpu");
   }
+  if (process_group() != nullptr) fail_usage("--target latency and --align measured: times are measured by one process alone; compress without mpirun (fine-tuning may have several)");
   set_threads(options.run.threads);
   const std::filesystem::path file = times_file(options);
   const nlohmann::json known = !file.empty() && std::filesystem::exists(file) ? io::read_json(file) : nlohmann::json();

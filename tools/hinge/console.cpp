@@ -9,12 +9,15 @@ namespace hinge::cli {
 namespace {
 
 std::FILE* g_lines = stdout;
+bool g_silent = false;
 
 }  // namespace
 
 void lines_to_stderr() { g_lines = stderr; }
+void silence() { g_silent = true; }
 
 void say_line(const std::string& line) {
+  if (g_silent) return;
   std::fputs((line + "\n").c_str(), g_lines);
   std::fflush(g_lines);
 }
@@ -34,7 +37,7 @@ Progress::~Progress() { finish(); }
 void Progress::update(std::int64_t done, const std::string& note) {
   const auto now = Clock::now();
   const double since = std::chrono::duration<double>(now - drawn_).count();
-  if (since < (terminal_ ? 0.2 : 30.0)) return;
+  if (g_silent || since < (terminal_ ? 0.2 : 30.0)) return;
   drawn_ = now;
   const double elapsed = std::chrono::duration<double>(now - begun_).count();
   const double rate = static_cast<double>(done - start_) / std::max(elapsed, 1e-9);

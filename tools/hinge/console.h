@@ -11,6 +11,8 @@ namespace hinge::cli {
 
 // Where lines go: standard output, or standard error while standard output carries JSON.
 void lines_to_stderr();
+// No lines and no bars from now on: another rank of the same job says them.
+void silence();
 void say_line(const std::string& line);
 template <class... Args>
 void say(fmt::format_string<Args...> text, Args&&... args) {

@@ -8,7 +8,9 @@
 #include "engine/autograd/node.h"
 #include "engine/core/accelerator.h"
 #include "engine/core/finite.h"
+#include "engine/train/agreement.h"
 #include "tools/hinge/console.h"
+#include "tools/hinge/group.h"
 #include "tools/hinge/interrupt.h"
 
 namespace hinge::cli {
@@ -32,8 +34,10 @@ std::vector<int> all_indices(const data::ImageSet& set) {
   return indices;
 }
 
-Score evaluate(Network& network, const data::ImageSet& set, const data::Normalization& normalization,
-               const std::vector<int>& indices, const std::string& label, Tensor* logits) {
+namespace {
+
+Score evaluate_here(Network& network, const data::ImageSet& set, const data::Normalization& normalization,
+                    const std::vector<int>& indices, const std::string& label, Tensor* logits) {
   const NoGradients guard;
   const Stream stream = stream_of(network.device());
   data::Loader loader(set, normalization, indices, loader_options(set, kEvaluationBatch));
@@ -58,6 +62,27 @@ Score evaluate(Network& network, const data::ImageSet& set, const data::Normaliz
     progress.update(total.images, "");
   }
   return total;
+}
+
+}  // namespace
+
+Score evaluate(Network& network, const data::ImageSet& set, const data::Normalization& normalization,
+               const std::vector<int>& indices, const std::string& label, Tensor* logits) {
+  ProcessGroup* const group = process_group();
+  if (group == nullptr) return evaluate_here(network, set, normalization, indices, label, logits);
+  require(logits == nullptr, "evaluation: logits of all images are made by one process");
+  const Slice mine = slice_of(static_cast<std::int64_t>(indices.size()), group);
+  Score score;
+  std::optional<NotFinite> found;
+  try {
+    score = evaluate_here(network, set, normalization, {indices.begin() + mine.begin, indices.begin() + mine.end}, label, nullptr);
+  } catch (const NotFiniteError& error) {
+    found = error.found;
+  }
+  throw_together(group, found);
+  std::vector<double> sums = {static_cast<double>(score.images), static_cast<double>(score.top1), static_cast<double>(score.top5), score.cross_entropy_sum};
+  group->sum(sums);
+  return {.images = static_cast<std::int64_t>(sums[0]), .top1 = static_cast<std::int64_t>(sums[1]), .top5 = static_cast<std::int64_t>(sums[2]), .cross_entropy_sum = sums[3]};
 }
 
 std::vector<Spread> seconds_in_turns(std::vector<InferencePlan>& plans, const std::vector<Tensor>& images, int rounds) {

@@ -1,16 +1,20 @@
 #include "tools/hinge/options.h"
 
 #include <omp.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <cstdlib>
 #include <sstream>
 
 #include "engine/io/json.h"
+#include "engine/parallel/mpi_group.h"
 #include "engine/train/diagnosis.h"
 #include "models/state_dict.h"
 #include "tools/hinge/console.h"
+#include "tools/hinge/group.h"
 
 namespace hinge::cli {
 namespace {
@@ -82,7 +86,7 @@ models::ModelOptions WeightsOptions::model_options() const {
 
 void TrainingOptions::declare(Flags& flags) {
   flags.option("--epochs", epochs, "Passes over the training images")->check(CLI::Range(1, 100000));
-  flags.option("--batch", batch, "Images per step")->check(CLI::Range(1, 65536));
+  flags.option("--batch", batch, "Images per step, of all ranks together")->check(CLI::Range(1, 65536));
   flags.option("--lr", lr, "Learning rate at its highest")->check(CLI::PositiveNumber);
   flags.option("--schedule", schedule, "cosine, step or constant");
   flags.option("--milestones", milestones, "Epochs at which the step schedule divides the rate by 10 (default: half and three quarters)")->delimiter(',');
@@ -95,6 +99,7 @@ void TrainingOptions::declare(Flags& flags) {
   flags.option("--label-smoothing", label_smoothing, "")->check(CLI::Range(0.0, 0.99));
   flags.option("--ema", ema, "Take the exponential moving average of the weights, with this decay per step, e.g. 0.999 (0: the weights themselves)")->check(CLI::Range(0.0, 0.999999));
   flags.flag("--no-augment", no_augment, "No random crop and flip");
+  flags.flag("--sync-batch-norm", sync_batch_norm, "With several ranks (mpirun): BatchNorm's statistics are those of the whole batch, not of a rank's part");
 }
 
 Schedule TrainingOptions::make_schedule() const {
@@ -130,6 +135,7 @@ void RunOptions::declare(CLI::App& app, Flags& flags) {
   flags.option("--checkpoint-every", checkpoint_every, "Steps between checkpoints (one is written at each epoch's end too)")->check(CLI::Range(1, 1000000000));
   flags.option("--on-nan", on_nan, "Where a number isn't finite any more: stop, or rollback (go on from the last checkpoint with half the rate, three times a phase at most)")->check(CLI::IsMember({"stop", "rollback"}));
   flags.option("--threads", threads, "Threads to compute with (0: all)")->check(CLI::Range(0, 1024));
+  flags.option("--rank-timeout", rank_timeout, "With several ranks (mpirun): seconds after which one that doesn't come ends the job by its name")->check(CLI::PositiveNumber);
   flags.option("--conv-choices", conv_choices, "conv_choices.json of a run whose bytes this one must repeat");
   flags.option("--json", json, "Write the result as JSON to a file, or to standard output with -");
   flags.flag("--tensorboard", tensorboard, "Write every epoch's numbers for TensorBoard too ('tensorboard --logdir RUN')");
@@ -253,7 +259,10 @@ FeatureShape parse_picture(const std::string& flag, const std::string& text) {
 }
 
 void set_threads(int threads) {
-  if (threads > 0) omp_set_num_threads(threads);
+  if (threads > 0) return omp_set_num_threads(threads);
+  // Ranks of one machine that nobody has bound to processors of their own share them.
+  const int here = local_ranks().count, processors = omp_get_num_procs();
+  if (process_group() != nullptr && std::getenv("OMP_NUM_THREADS") == nullptr && processors == static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN))) omp_set_num_threads(std::max(1, processors / here));
 }
 
 }  // namespace hinge::cli

@@ -44,7 +44,7 @@ struct TrainingOptions {
   std::string schedule = "cosine";
   std::vector<double> milestones;
   double momentum = 0.9, weight_decay = 1e-4;
-  bool nesterov = false, decoupled_decay = false, no_norm_decay = false, no_augment = false;
+  bool nesterov = false, decoupled_decay = false, no_norm_decay = false, no_augment = false, sync_batch_norm = false;
   double label_smoothing = 0.0;
   double ema = 0.0;  // decay of the weights' average; 0: none
 
@@ -64,6 +64,7 @@ struct RunOptions {
   int checkpoint_every = 200;
   int threads = 0;
   bool tensorboard = false;
+  double rank_timeout = 600.0;  // seconds that a rank waits for another
   DeviceOptions device;
   Device chosen_device;  // set by start_run
 

@@ -11,6 +11,7 @@
 #include "hinge_version.h"
 #include "tools/hinge/commands.h"
 #include "tools/hinge/config_file.h"
+#include "tools/hinge/group.h"
 #include "tools/hinge/interrupt.h"
 
 namespace hinge::cli {
@@ -26,7 +27,8 @@ void flush_denormals() {
 }
 
 int report(const char* what, int code) {
-  std::fprintf(stderr, "hinge: %s\n", what);
+  if (process_group() != nullptr) fail_group(what, code);
+  if (is_first_launched()) std::fprintf(stderr, "hinge: %s\n", what);
   return code;
 }
 
@@ -129,16 +131,21 @@ int run_program(int argc, const char* const* argv) {
     } catch (const CLI::Success& success) {
       return app.exit(success);
     } catch (const CLI::ParseError& error) {
-      std::fputs(usage_text(app, error, words).c_str(), stderr);
+      if (is_first_launched()) std::fputs(usage_text(app, error, words).c_str(), stderr);
       return 2;
     }
     for (const auto& [command, action] : actions) {
-      if (command->parsed()) action();
+      if (!command->parsed()) continue;
+      join_group(command->get_name());
+      action();
+      leave_group();
     }
   } catch (const UsageError& error) {
     return report(error.what(), 2);
   } catch (const Interrupted& stop) {
-    return report(stop.what(), 130);
+    if (is_first_rank()) std::fprintf(stderr, "hinge: %s\n", stop.what());
+    leave_group();  // all of them stop here
+    return 130;
   } catch (const std::bad_alloc&) {
     return report("out of memory; a smaller --batch needs less", 1);
   } catch (const std::exception& error) {

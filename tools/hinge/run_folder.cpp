@@ -68,13 +68,25 @@ RunFolder RunFolder::open(const std::filesystem::path& path) {
   return run;
 }
 
+RunFolder RunFolder::shared(ProcessGroup& group, std::optional<RunFolder> run) {
+  std::unique_ptr<ScratchFolder> scratch;
+  if (!run) scratch = std::make_unique<ScratchFolder>();
+  share_files(group, run ? run->path() : "", run ? "" : scratch->path(), false);
+  if (!run) run.emplace(open(scratch->path()));
+  run->group_ = &group;
+  run->scratch_ = std::move(scratch);
+  return std::move(*run);
+}
+
 void RunFolder::save(io::Checkpoint checkpoint) {
   record_choices();
+  if (scratch_) return;
   if (!rollbacks_.empty()) checkpoint.state["rollbacks"] = rollbacks_;
   io::save_checkpoint(path_, "checkpoint", checkpoint);
 }
 
 std::optional<io::Checkpoint> RunFolder::load() {
+  if (group_ != nullptr) share_files(*group_, path_, path_, true);
   auto checkpoint = io::load_checkpoint(path_, "checkpoint");
   if (checkpoint && !checkpoint->warning.empty()) say("warning: {}", checkpoint->warning);
   rollbacks_ = checkpoint ? checkpoint->state.value("rollbacks", nlohmann::json::array()) : nlohmann::json::array();
@@ -86,16 +98,19 @@ int RunFolder::rollbacks_in(const std::string& phase) const {
 }
 
 void RunFolder::metric(const nlohmann::json& line) {
+  if (scratch_) return;
   metrics_->line(io::json_text(line, "metrics"));
   if (events_) events_->append(scalars_record(line, wall_clock()));
 }
 
 void RunFolder::write_events() {
+  if (scratch_) return;
   events_ = std::make_unique<io::AppendFile>(file(kEventsFile));
   keep_events();
 }
 
 void RunFolder::rewind_metrics(std::uint64_t bytes) {
+  if (scratch_) return;
   if (metrics_->size() > bytes) metrics_->truncate(bytes);
   if (events_) keep_events();
 }
@@ -116,6 +131,16 @@ void RunFolder::keep_events() {
 
 void RunFolder::record_choices() {
   kernels::ConvChoices choices = kernels::conv_choices();
+  if (group_ != nullptr) {
+    double changed = !scratch_ && choices != recorded_choices_ ? 1.0 : 0.0;
+    group_->sum({&changed, 1});
+    if (changed == 0.0) return;
+    const std::string of_first = group_->broadcast(scratch_ ? "" : nlohmann::json(choices).dump(), 0);
+    if (scratch_) {  // shapes that only this rank has keep their own
+      for (const auto& [shape, choice] : nlohmann::json::parse(of_first).get<kernels::ConvChoices>()) choices[shape] = choice;
+      kernels::set_conv_choices(choices);
+    }
+  }
   if (choices == recorded_choices_) return;
   io::write_json(file(kChoices), choices);
   recorded_choices_ = std::move(choices);

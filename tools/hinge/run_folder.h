@@ -13,11 +13,13 @@
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 
 #include "engine/io/checkpoint.h"
 #include "engine/io/file.h"
 #include "kernels/conv2d.h"
+#include "tools/hinge/rank_folder.h"
 
 namespace hinge::cli {
 
@@ -26,6 +28,8 @@ class RunFolder {
   // A new run: the folder must not hold one already. Only one process may have a run open.
   static RunFolder create(const std::filesystem::path& path, const nlohmann::json& config);
   static RunFolder open(const std::filesystem::path& path);
+  // Rank 0's `run` for it, and for the others a folder of their own with the same files. Rank 0 alone writes checkpoints and metrics.
+  static RunFolder shared(ProcessGroup& group, std::optional<RunFolder> run);
 
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path file(const std::string& name) const { return path_ / name; }
@@ -49,7 +53,7 @@ class RunFolder {
   std::uint64_t metric_bytes() const { return metrics_->size(); }
 
   // Writes conv_choices.json if choices changed since the last call: were added, or replaced where a recorded form
-  // does not exist here.
+  // does not exist here. Ranks then take rank 0's.
   void record_choices();
   // Choices recorded here, or in `from` (a conv_choices.json of another run) where given.
   void restore_choices(const std::string& from);
@@ -64,6 +68,8 @@ class RunFolder {
   std::unique_ptr<io::AppendFile> metrics_, events_;
   kernels::ConvChoices recorded_choices_;
   nlohmann::json rollbacks_ = nlohmann::json::array();
+  ProcessGroup* group_ = nullptr;
+  std::unique_ptr<ScratchFolder> scratch_;  // of a rank that isn't the first
 };
 
 // Version, processor, thread count, compiler.

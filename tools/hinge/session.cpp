@@ -1,6 +1,9 @@
 #include "tools/hinge/session.h"
 
+#include <omp.h>
+
 #include "engine/io/json.h"
+#include "tools/hinge/group.h"
 #include "tools/hinge/resident.h"
 
 namespace hinge::cli {
@@ -19,7 +22,10 @@ RunFolder start_run(const std::string& command, CLI::App& app, Flags& flags, Run
   }
   if (!resuming) options.chosen_device = options.device.choose();  // before anything is made: what can't be had is said at once
   nlohmann::json config = {{"command", command}, {"options", flags.values()}};
-  RunFolder run = resuming ? RunFolder::open(options.resume) : RunFolder::create(options.out, config);
+  std::optional<RunFolder> opened;
+  if (is_first_rank()) opened.emplace(resuming ? RunFolder::open(options.resume) : RunFolder::create(options.out, config));
+  if (process_group() != nullptr) opened.emplace(RunFolder::shared(*process_group(), std::move(opened)));
+  RunFolder run = std::move(*opened);
   if (resuming) {
     const std::string origin = run.file("config.json").string();
     require(run.config().contains("command") && run.config().contains("options"), "{}: 'command' or 'options' is missing", origin);
@@ -33,6 +39,10 @@ RunFolder start_run(const std::string& command, CLI::App& app, Flags& flags, Run
   }
   if (options.tensorboard) run.write_events();
   set_threads(options.threads);
+  if (process_group() != nullptr) {
+    process_group()->set_timeout(options.rank_timeout);
+    say("{} ranks, {} threads each", rank_count(), omp_get_max_threads());
+  }
   if (resuming) options.chosen_device = options.device.choose();
   run.restore_choices(options.conv_choices);
   return run;
@@ -45,6 +55,10 @@ void check_inputs(RunFolder& run, const data::Dataset& dataset, const InputFiles
   nlohmann::json now = {{"data", dataset.fingerprint}};
   for (const auto& [flag, name] : files) {
     if (!name.empty()) now[flag] = fmt::format("{:016x}", data::hash_of(io::read_file(name, std::uint64_t{1} << 40)));
+  }
+  if (ProcessGroup* group = process_group()) {
+    const std::string of_first = group->broadcast(now.dump(), 0);
+    require(of_first == now.dump(), "the data or files here aren't rank 0's: fingerprints are {} here, {} there", now.dump(), of_first);
   }
   const std::filesystem::path path = run.file("inputs.json");
   if (!std::filesystem::exists(path)) return io::write_json(path, now);
@@ -75,11 +89,13 @@ std::optional<io::Checkpoint> checkpoint_of(RunFolder& run, const data::Dataset&
 void finish_run(RunFolder& run, const RunOptions& options, nlohmann::json result) {
   result["seed"] = options.seed;
   result["environment"] = environment();
+  if (process_group() != nullptr) result["ranks"] = rank_count();
   result["config"] = run.config();
   result["finished"] = utc_now();
   if (!run.rollbacks().empty()) result["rollbacks"] = run.rollbacks();
   result["peak_resident_bytes"] = peak_resident_bytes();
   io::write_json(run.file("result.json"), result);
+  if (!is_first_rank()) return;
   if (options.json == "-") {
     std::fputs((io::json_text(result, "result", 2) + "\n").c_str(), stdout);
   } else if (!options.json.empty()) {

@@ -3,9 +3,11 @@
 #include <chrono>
 #include <cmath>
 
+#include "engine/train/agreement.h"
 #include "engine/train/batch_memory.h"
 #include "engine/train/diagnosis.h"
 #include "tools/hinge/console.h"
+#include "tools/hinge/group.h"
 #include "tools/hinge/interrupt.h"
 
 namespace hinge::cli {
@@ -26,6 +28,7 @@ data::LoaderOptions training_loader(const TrainerSetup& setup, const data::Datas
   // A last, smaller batch would be a shape of its own and, of one image, break BatchNorm.
   options.drop_last = static_cast<int>(setup.split->train.size()) >= setup.options.batch;
   options.pixels = !DeviceImages::serves(dataset.train, device);
+  if (const ProcessGroup* group = process_group()) options.part = group->rank(), options.parts = group->size();
   return options;
 }
 
@@ -48,6 +51,8 @@ Trainer::Trainer(const TrainerSetup& setup, Network& network, Optimizer& optimiz
     : setup_(setup), network_(network), optimizer_(optimizer), hooks_(hooks), run_(run), schedule_(setup.options.make_schedule()), loader_(setup.dataset->train, setup.dataset->normalization, setup.split->train, training_loader(setup, *setup.dataset, network.device())), stream_(stream_of(network.device())), classes_(setup.dataset->classes) {
   if (setup.options.ema > 0.0) average_.emplace(setup.options.ema, network.values());
   require(loader_.batches() > 0, "{}: no training images are left after holding out {}", setup.phase, setup.split->held_out.size());
+  const int least = std::min(loader_.images(), setup.options.batch);
+  if (least < rank_count()) fail_usage("{}: a batch has {} images and there are {} ranks; every rank needs one", setup.phase, least, rank_count());
 }
 
 void Trainer::restore(const io::Checkpoint& checkpoint) {
@@ -138,7 +143,7 @@ void Trainer::step(const data::Batch& batch, std::int64_t global_step) {
         hooks_.before_update(global_step_, parameters, gradients);
       };
     }
-    step_ = std::make_unique<TrainingStep>(network_, optimizer_, StepOptions{.loss = setup_.loss, .seed = setup_.seed, .teacher = setup_.teacher, .graph = !setup_.eager && global_step > looked_at_}, look, stream_);
+    step_ = std::make_unique<TrainingStep>(network_, optimizer_, StepOptions{.loss = setup_.loss, .seed = setup_.seed, .teacher = setup_.teacher, .graph = !setup_.eager && global_step > looked_at_, .group = process_group(), .synchronize_batch_norm = setup_.options.sync_batch_norm}, look, stream_);
   }
   global_step_ = global_step;
   const double progress = static_cast<double>(global_step) / static_cast<double>(loader_.batches());
@@ -146,7 +151,7 @@ void Trainer::step(const data::Batch& batch, std::int64_t global_step) {
     const data::LoaderOptions options = training_loader(setup_, *setup_.dataset, stream_.device());
     if (!device_images_ && !options.pixels) device_images_ = std::make_unique<DeviceImages>(setup_.dataset->train, setup_.dataset->normalization, stream_);
     const Tensor images = device_images_ ? device_images_->batch(batch.indices, options.augment, options.augmentation, static_cast<std::uint64_t>(epoch_)) : batch.images;
-    step_->run(images, labels, static_cast<float>(schedule_.at(progress) * rate_factor()), static_cast<std::uint64_t>(global_step));
+    step_->run(images, labels, static_cast<float>(schedule_.at(progress) * rate_factor()), static_cast<std::uint64_t>(global_step), {batch.first, batch.first + static_cast<std::int64_t>(labels.size())}, batch.images_in_all);
   } catch (const OutOfMemory& error) {
     step_.reset();
     fail("{}", with_advice(error, network_, static_cast<int>(labels.size())));
@@ -224,11 +229,11 @@ TrainingOutcome Trainer::run(const std::optional<io::Checkpoint>& checkpoint) {
       if (average_) average_->after_step(global_step + 1, network_.values(), stream_);
       stop = hooks_.after_update(global_step + 1, steps);
       ++batch_;
-      images_here += static_cast<std::int64_t>(batch->labels.size());
+      images_here += batch->images_in_all;
       run_.record_choices();
       progress.update(sums_.images, fmt::format("loss {:.3f}  {}", sums_.loss_sum / static_cast<double>(sums_.images), hooks_.note()));
       const bool epoch_ends = batch_ == loader_.batches();
-      if (interrupt_requested() && !stop && !epoch_ends) {
+      if (any_rank(interrupt_requested()) && !stop && !epoch_ends) {
         save();
         throw Interrupted(fmt::format("stopped at epoch {}, step {}; everything is saved", epoch_ + 1, batch_));
       }
@@ -239,8 +244,9 @@ TrainingOutcome Trainer::run(const std::optional<io::Checkpoint>& checkpoint) {
     ++epoch_;
     batch_ = 0;
     sums_ = {};
+    require_same(process_group(), network_.values(), fmt::format("{}, epoch {}", setup_.phase, epoch_));
     if (!stop) save();
-    if (interrupt_requested()) {
+    if (any_rank(interrupt_requested())) {
       throw Interrupted(fmt::format("stopped after epoch {}; everything is saved", epoch_));
     }
   };

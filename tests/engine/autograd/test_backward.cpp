@@ -156,3 +156,25 @@ TEST_CASE("an operation that gives another number of gradients than it has input
   CHECK_THROWS_WITH(gradient_of(y, x),
                     contains("half done") && contains("1 gradients for 2 inputs"));
 }
+
+TEST_CASE("a leaf is ready once, with its whole gradient, as soon as its last use has run") {
+  const Tensor a = make_leaf(Tensor::from({2}, {1, 2})), b = make_leaf(Tensor::from({2}, {3, 4})), unused = make_leaf(Tensor::from({1}, {5}));
+  int backward_runs = 0;
+  const auto counted = [&](const Tensor& x) {
+    return record("counted", {x}, x.clone(), [&](const Tensor& dy, const Stream&) -> Gradients { return ++backward_runs, Gradients{dy.detached()}; });
+  };
+  // b is used by the last operation alone, a by the first and again by the one before the last.
+  Tensor y = counted(times(a, 2));
+  for (int i = 0; i < 5; ++i) y = counted(y);
+  y = add(add(y, times(a, 3), {}), times(b, 7), {});
+  std::vector<std::pair<std::size_t, int>> when;
+  std::vector<std::vector<float>> gradient;
+  const BackwardOptions options{.seed = 0.5f, .ready = [&](std::size_t i, const Tensor& g) {
+                                  when.emplace_back(i, backward_runs);
+                                  gradient.push_back(list(g));
+                                }};
+  const auto got = gradients(sum_of(y), std::vector{a, unused, b}, options, {});
+  CHECK(when == std::vector<std::pair<std::size_t, int>>{{2, 0}, {0, 6}});
+  CHECK(gradient == std::vector<std::vector<float>>{{3.5f, 3.5f}, {2.5f, 2.5f}});
+  CHECK((list(got[0]) == gradient[1] && list(got[1]) == std::vector<float>{0} && list(got[2]) == gradient[0]));
+}

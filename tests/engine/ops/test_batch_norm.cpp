@@ -7,6 +7,7 @@
 #include "tests/support/catch.h"
 #include "tests/support/random.h"
 #include "tests/support/reference.h"
+#include "tests/support/thread_group.h"
 
 using namespace hinge;
 using namespace hinge::testing;
@@ -295,4 +296,62 @@ TEST_CASE("batch norm refuses what does not fit, with both sides in the message"
   Fixture flat({8, 3}, true, false, false);
   flat.x = Tensor::zeros({3});
   CHECK_THROWS_WITH(flat.forward(), contains("[3]") && contains("[..., C]"));
+}
+
+TEST_CASE("over ranks it is what it is over all rows: outputs, gradients and running statistics") {
+  // An offset of 1000: squares that cancel would leave no digit of the variance.
+  for (const float offset : {0.0f, 1000.0f}) {
+    for (const auto& [relu, residual] : {std::pair{false, false}, {true, true}}) {
+      const Shape shape{13, 3, 33};
+      const std::int64_t row = 3 * 33;
+      Fixture whole(shape, true, relu, residual, offset);
+      const Tensor weights = random_tensor(shape, 9), y = whole.forward();
+      const std::vector<Tensor> want = gradients(weighted_sum(y, weights), whole.leaves(), {});
+      for (const int ranks : {1, 2, 5}) {
+        std::vector<Tensor> ys(static_cast<std::size_t>(ranks)), means(ys.size()), vars(ys.size());
+        std::vector<std::vector<Tensor>> got(ys.size());
+        on_ranks(ranks, [&](ProcessGroup& group) {
+          const auto rank = static_cast<std::size_t>(group.rank());
+          const Slice mine = slice_of(13, &group);
+          const auto part = [&](const Tensor& all) {
+            Tensor result = Tensor::empty({mine.count(), 3, 33});
+            std::copy_n(all.data() + mine.begin * row, result.size(), result.mutable_data());
+            return result;
+          };
+          Fixture here(shape, true, relu, residual, offset);
+          here.options.over = &group;
+          here.x = make_leaf(part(here.x));
+          if (residual) here.residual = make_leaf(part(here.residual));
+          ys[rank] = here.forward();
+          got[rank] = gradients(weighted_sum(ys[rank], part(weights)), here.leaves(), {});
+          means[rank] = here.running_mean, vars[rank] = here.running_var;
+        });
+        // x - mean is only as exact as x, and x as the fused sum x scale + shift keeps it.
+        const double bound = 2e-5 * (1.0 + static_cast<double>(offset));
+        double difference = 0.0;
+        const auto compare = [&](float a, float b) { difference = std::isfinite(a) ? std::max(difference, static_cast<double>(std::abs(a - b))) : 1e9; };
+        for (int rank = 0; rank < ranks; ++rank) {
+          const auto u = static_cast<std::size_t>(rank);
+          const Slice mine = slice_of(13, rank, ranks);
+          for (std::int64_t i = 0; i < mine.count() * row; ++i) {
+            compare(ys[u].data()[i], y.data()[mine.begin * row + i]);
+            compare(got[u][0].data()[i], want[0].data()[mine.begin * row + i]);
+            if (residual) compare(got[u][3].data()[i], want[3].data()[mine.begin * row + i]);
+          }
+          for (std::int64_t c = 0; c < 33; ++c) {
+            compare(means[u].data()[c], whole.running_mean.data()[c]);
+            compare(vars[u].data()[c], whole.running_var.data()[c]);
+          }
+        }
+        for (std::int64_t c = 0; c < 33; ++c) {  // those of gamma and beta are parts of the sum
+          float dgamma = 0.0f, dbeta = 0.0f;
+          for (const auto& of_rank : got) dgamma += of_rank[1].data()[c], dbeta += of_rank[2].data()[c];
+          compare(dgamma, want[1].data()[c]);
+          compare(dbeta, want[2].data()[c]);
+        }
+        INFO(ranks << " ranks, offset " << offset);
+        CHECK(difference <= bound);
+      }
+    }
+  }
 }

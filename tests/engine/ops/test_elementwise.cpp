@@ -186,3 +186,17 @@ TEST_CASE("dropout refuses a rate outside [0, 1)") {
     CHECK_THROWS_WITH(dropout(Tensor::zeros({4}), {.rate = rate}, {}), contains("[0, 1)"));
   }
 }
+
+TEST_CASE("dropout of a part of a batch is that part of the batch's dropout") {
+  for (const std::int64_t width : {1, 3, 4, 33}) {
+    const Tensor all = Tensor::full({9, width}, 1.0f);
+    const DropoutOptions options{.rate = 0.5f, .seed = 1, .step = 2, .layer = 3};
+    const Tensor want = dropout(all, options, {});
+    for (std::int64_t first = 0; first < 9; ++first) {
+      DropoutOptions of_part = options;
+      of_part.first_image = first;
+      const Tensor part = dropout(Tensor::full({9 - first, width}, 1.0f), of_part, {});
+      CHECK(std::ranges::equal(part.values(), want.values().subspan(static_cast<std::size_t>(first * width))));
+    }
+  }
+}

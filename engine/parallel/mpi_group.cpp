@@ -1,0 +1,186 @@
+#include "engine/parallel/mpi_group.h"
+
+#include <cstdlib>
+#include <cstring>
+
+#include "engine/core/error.h"
+
+#ifdef HINGE_MPI
+#include <mpi.h>
+
+#include <algorithm>
+#include <chrono>
+#include <thread>
+#include <vector>
+#endif
+
+namespace hinge {
+namespace {
+
+// The first of these variables that holds a number, or `otherwise`.
+int number_of(std::initializer_list<const char*> names, int otherwise) {
+  for (const char* name : names) {
+    if (const char* value = std::getenv(name); value != nullptr && *value >= '0' && *value <= '9') return std::atoi(value);
+  }
+  return otherwise;
+}
+
+}  // namespace
+
+bool launched_by_mpi() {
+  // Slurm sets its own in a batch script too, where nothing was started by srun: PMI's tell the two apart.
+  return number_of({"OMPI_COMM_WORLD_SIZE", "PMI_SIZE"}, 1) > 1 || (std::getenv("PMIX_RANK") != nullptr && number_of({"SLURM_STEP_NUM_TASKS", "SLURM_NTASKS"}, 1) > 1);
+}
+
+LocalRanks local_ranks() {
+  return {.count = std::max(1, number_of({"OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS", "SLURM_NTASKS_PER_NODE"}, 1)),
+          .rank = number_of({"OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "SLURM_LOCALID"}, 0)};
+}
+
+#ifndef HINGE_MPI
+
+std::unique_ptr<ProcessGroup> mpi_group(const MpiOptions&) {
+  fail("this hinge was built without MPI, so it runs as one process only; install MPI's headers (libopenmpi-dev) and build it again");
+}
+void abort_all_ranks(int code) { std::exit(code); }
+
+#else
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+constexpr int kHereTag = 7001;
+constexpr double kLooking = 100e-6;  // seconds of a wait before it gives its core away
+constexpr auto kNap = std::chrono::microseconds(50);
+constexpr int kMost = 1 << 28;  // elements of one call: MPI counts in int
+
+double seconds_since(Clock::time_point then) { return std::chrono::duration<double>(Clock::now() - then).count(); }
+
+void check(int code, const char* what) {
+  if (code == MPI_SUCCESS) return;
+  char text[MPI_MAX_ERROR_STRING];
+  int length = 0;
+  MPI_Error_string(code, text, &length);
+  fail("MPI: {}: {}", what, std::string(text, static_cast<std::size_t>(length)));
+}
+
+class MpiGroup final : public ProcessGroup {
+ public:
+  explicit MpiGroup(const MpiOptions& options) : options_(options) {
+    int given = 0;
+    check(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &given), "start");
+    MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
+    MPI_Comm_rank(MPI_COMM_WORLD, &rank_);
+    MPI_Comm_size(MPI_COMM_WORLD, &size_);
+    char name[MPI_MAX_PROCESSOR_NAME];
+    int length = 0;
+    MPI_Get_processor_name(name, &length);
+    for (int root = 0; root < size_; ++root) hosts_.push_back(broadcast(std::string(name, static_cast<std::size_t>(length)), root));
+  }
+  ~MpiGroup() override { MPI_Finalize(); }
+
+  int rank() const override { return rank_; }
+  int size() const override { return size_; }
+
+  void set_timeout(double seconds) override { options_.timeout_seconds = seconds; }
+
+  void sum(std::span<double> values) override {
+    MPI_Request request = MPI_REQUEST_NULL;
+    require(values.size() <= kMost, "MPI: a sum of {} numbers, at most {} go into one", values.size(), kMost);
+    check(MPI_Iallreduce(MPI_IN_PLACE, values.data(), static_cast<int>(values.size()), MPI_DOUBLE, MPI_SUM, MPI_COMM_WORLD, &request), "sum");
+    wait(request, "a sum");
+  }
+
+  std::unique_ptr<Pending> start_sum(std::span<float> values) override {
+    require(values.size() <= kMost, "MPI: a sum of {} numbers, at most {} go into one", values.size(), kMost);
+    MPI_Request request = MPI_REQUEST_NULL;
+    check(MPI_Iallreduce(MPI_IN_PLACE, values.data(), static_cast<int>(values.size()), MPI_FLOAT, MPI_SUM, MPI_COMM_WORLD, &request), "sum");
+    return std::make_unique<Started>(*this, request);
+  }
+
+  void progress() override {
+    int flag = 0;
+    MPI_Iprobe(MPI_ANY_SOURCE, kHereTag, MPI_COMM_WORLD, &flag, MPI_STATUS_IGNORE);
+  }
+
+  std::string broadcast(std::string bytes, int root) override {
+    std::uint64_t size = bytes.size();
+    broadcast_bytes(reinterpret_cast<char*>(&size), sizeof size, root);
+    bytes.resize(size);
+    for (std::uint64_t done = 0; done < size; done += kMost) broadcast_bytes(bytes.data() + done, std::min<std::uint64_t>(kMost, size - done), root);
+    return bytes;
+  }
+
+ private:
+  struct Started final : Pending {
+    Started(MpiGroup& group, MPI_Request request) : group(group), request(request) {}
+    void wait() override { group.wait(request, "the gradients of a step"); }
+    MpiGroup& group;
+    MPI_Request request;
+  };
+
+  void broadcast_bytes(char* bytes, std::uint64_t size, int root) {
+    MPI_Request request = MPI_REQUEST_NULL;
+    check(MPI_Ibcast(bytes, static_cast<int>(size), MPI_BYTE, root, MPI_COMM_WORLD, &request), "broadcast");
+    wait(request, "a broadcast");
+  }
+
+  void wait(MPI_Request& request, const char* what) {
+    const auto begun = Clock::now();
+    for (;;) {
+      int done = 0;
+      check(MPI_Test(&request, &done, MPI_STATUS_IGNORE), what);
+      if (done != 0) return;
+      const double waited = seconds_since(begun);
+      if (waited < kLooking) continue;
+      if (waited > options_.timeout_seconds) say_who_is_missed(what);
+      std::this_thread::sleep_for(kNap);
+    }
+  }
+
+  // Who is still here has waited as long, and says so at about the same time.
+  [[noreturn]] void say_who_is_missed(const char* what) {
+    static char here = 1;
+    std::vector<MPI_Request> sent(static_cast<std::size_t>(size_), MPI_REQUEST_NULL);
+    for (int other = 0; other < size_; ++other) {
+      if (other != rank_) MPI_Isend(&here, 1, MPI_BYTE, other, kHereTag, MPI_COMM_WORLD, &sent[static_cast<std::size_t>(other)]);
+    }
+    std::vector<bool> answered(static_cast<std::size_t>(size_), false);
+    answered[static_cast<std::size_t>(rank_)] = true;
+    for (const auto begun = Clock::now(); seconds_since(begun) < std::max(1.0, 0.1 * options_.timeout_seconds);) {
+      int there = 0;
+      MPI_Status status;
+      MPI_Iprobe(MPI_ANY_SOURCE, kHereTag, MPI_COMM_WORLD, &there, &status);
+      if (there != 0) {
+        char byte = 0;
+        MPI_Recv(&byte, 1, MPI_BYTE, status.MPI_SOURCE, kHereTag, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
+        answered[static_cast<std::size_t>(status.MPI_SOURCE)] = true;
+      } else {
+        std::this_thread::sleep_for(kNap);
+      }
+    }
+    std::vector<std::string> missed;
+    for (int other = 0; other < size_; ++other) {
+      if (!answered[static_cast<std::size_t>(other)]) missed.push_back(fmt::format("rank {} on {}", other, hosts_[static_cast<std::size_t>(other)]));
+    }
+    fail("{} of {} ranks can't go on: for {} s {} hasn't come to {} (--rank-timeout)", size_ - static_cast<int>(missed.size()), size_, options_.timeout_seconds,
+         missed.empty() ? "a rank" : fmt::format("{}", fmt::join(missed, ", ")), what);
+  }
+
+  MpiOptions options_;
+  int rank_ = 0, size_ = 1;
+  std::vector<std::string> hosts_;
+};
+
+}  // namespace
+
+std::unique_ptr<ProcessGroup> mpi_group(const MpiOptions& options) { return std::make_unique<MpiGroup>(options); }
+
+void abort_all_ranks(int code) {
+  MPI_Abort(MPI_COMM_WORLD, code);
+  std::_Exit(code);
+}
+
+#endif
+
+}  // namespace hinge

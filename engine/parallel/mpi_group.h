@@ -1,0 +1,36 @@
+// A ProcessGroup over MPI: what mpirun and srun start.
+//
+// Its own collectives are all that is used (Allreduce and Broadcast, the float sums non-blocking); there is no transport and
+// no launcher of ours. A rank that dies ends the job by MPI's own doing, with its number and signal. One that hangs is named:
+// who has waited for `timeout_seconds` tells everybody that it is there, and who doesn't say so within a tenth of that time is
+// who is missed.
+//
+// In a build without MPI (HINGE_MPI=OFF, or none installed) launched_by_mpi() still answers and mpi_group() throws.
+#pragma once
+
+#include <memory>
+
+#include "engine/core/process_group.h"
+
+namespace hinge {
+
+// Was this process started by mpirun or srun, as one of several? From the environment: OpenMPI's, MPICH's, PMI's and Slurm's names.
+bool launched_by_mpi();
+// Of the ranks on this machine, and which of them this is; 1 and 0 where nothing is said.
+struct LocalRanks {
+  int count = 1, rank = 0;
+};
+LocalRanks local_ranks();
+
+struct MpiOptions {
+  double timeout_seconds = 600.0;  // longer than the slowest rank may take for a step, an evaluation or a surgery
+};
+
+// Starts MPI; once in a process. The object's end waits for all ranks': behind an error that others may not have, end all
+// instead.
+std::unique_ptr<ProcessGroup> mpi_group(const MpiOptions& options);
+
+// Ends all ranks' processes; mpirun returns `code`. Only where there is a group.
+[[noreturn]] void abort_all_ranks(int code);
+
+}  // namespace hinge
