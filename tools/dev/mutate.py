@@ -36,6 +36,7 @@ JUDGES = [
     ("kernels/*.cpp", ["test_kernels", "test_engine", "test_compress"]),
     ("engine/core/accelerator.cpp", ["test_engine", "test_emulated"]),
     ("engine/core/block_cache.cpp", ["test_engine", "test_emulated"]),
+    ("engine/infer/device_program.cpp", ["test_emulated"]),
     ("engine/train/*.cpp", ["test_emulated", "test_models"]),
     ("engine/*.cpp", ["test_engine", "test_compress", "test_models"]),
     ("compress/regularizers/*.cu", ["test_compress", "test_emulated"]),
