@@ -79,6 +79,7 @@ TEST_CASE("what is no recipe is refused with the nearest known name") {
   CHECK_THROWS_WITH(apply(written(scratch, "d.json", R"({"options": {"lambda": "much"}})")), contains("d.json") && contains("lambda") && contains("much"));
   CHECK_THROWS_AS(apply(written(scratch, "e.json", R"({"options": {)")), Error);
   CHECK_THROWS_AS(apply(written(scratch, "f.json", "[]")), Error);
+  CHECK_THROWS_WITH(apply(written(scratch, "g.json", R"({"network": 0, "options": {}})")), contains("g.json") && contains("'network' is 0, expected a text"));
 }
 
 TEST_CASE("a recipe from a file runs, its expected row stands beside the result, and a bad one leaves no folder") {

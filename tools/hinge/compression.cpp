@@ -221,7 +221,8 @@ compress::Proof Compression::prove(Network& masked, Network& shrunken) {
 
 void Compression::reload_surgery(Result& result) {
   const nlohmann::json file = io::read_json(result.folder / kPlanFile);
-  result.plan = file.at("plan"), result.proof = file.at("proof");
+  require(file.is_object() && file.contains("plan") && file.contains("proof"), "{}: 'plan' or 'proof' is missing; was the file changed?", (result.folder / kPlanFile).string());
+  result.plan = file["plan"], result.proof = file["proof"];
   const std::string name = (result.folder / kSurgeryFile).string();
   result.network.emplace(network_from(read_model_file(name), std::nullopt, name));
 }

@@ -28,7 +28,7 @@ RunFolder start_run(const std::string& command, CLI::App& app, Flags& flags, Run
   RunFolder run = std::move(*opened);
   if (resuming) {
     const std::string origin = run.file("config.json").string();
-    require(run.config().contains("command") && run.config().contains("options"), "{}: 'command' or 'options' is missing", origin);
+    require(run.config().contains("command") && run.config()["command"].is_string() && run.config().contains("options"), "{}: 'command' or 'options' is missing or of the wrong kind", origin);
     if (run.config()["command"] != command) {
       fail_usage("{} is a run of 'hinge {}', not of 'hinge {}'", options.resume, run.config()["command"].get<std::string>(), command);
     }
