@@ -26,7 +26,8 @@ pid_t start_ranks(int ranks, const std::vector<std::string>& arguments, const st
   setenv("OMP_NUM_THREADS", "1", 1);
   std::freopen(log.c_str(), "w", stdout);
   dup2(STDOUT_FILENO, STDERR_FILENO);
-  std::vector<std::string> words = {"mpirun", "-n", std::to_string(ranks), HINGE_BINARY};
+  // RANK in an argument is the rank's number.
+  std::vector<std::string> words = {"mpirun", "-n", std::to_string(ranks), "sh", "-c", "for word do shift; set -- \"$@\" \"$(echo \"$word\" | sed \"s/RANK/$OMPI_COMM_WORLD_RANK/\")\"; done; exec \"$0\" \"$@\"", HINGE_BINARY};
   words.insert(words.end(), arguments.begin(), arguments.end());
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());
@@ -219,4 +220,23 @@ TEST_CASE("what ranks can't do together is refused once, with exit code 2, and a
   refused(3, b.words("train", "small", {"--model", "resnet8", "--batch", "2"}), "a batch has 2 images and there are 3 ranks");
   refused(2, b.words("compress", "timed", {"--weights", b.weights, "--target", "latency=0.5"}), "times are measured by one process alone");
   CHECK_FALSE(std::filesystem::exists(b.at("timed")));
+
+  // Folders by rank: rank 1 has none, or another.
+  const auto with_data = [&](const std::string& folder) {
+    std::vector<std::string> words = b.words("train", folder, {"--model", "resnet8", "--epochs", "1"});
+    *std::ranges::find(words, b.data) = b.at(folder) + "-data-RANK";
+    return words;
+  };
+  write_tiny_cifar(b.at("lacking") + "-data-0", 12);
+  const Outcome lacking = b.on(2, with_data("lacking"));
+  INFO(lacking.output);
+  CHECK(lacking.code != 0);
+  CHECK_THAT(lacking.output, contains("hinge: rank 1: ") && contains("lacking-data-1"));
+  CHECK_FALSE(std::filesystem::exists(b.at("lacking")));
+  write_tiny_cifar(b.at("other") + "-data-0", 12);
+  write_tiny_cifar(b.at("other") + "-data-1", 13);
+  const Outcome other = b.on(2, with_data("other"));
+  INFO(other.output);
+  CHECK(other.code == 1);
+  CHECK_THAT(other.output, contains("hinge: rank 1: the data or files here aren't rank 0's"));
 }

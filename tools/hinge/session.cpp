@@ -22,6 +22,7 @@ RunFolder start_run(const std::string& command, CLI::App& app, Flags& flags, Run
   }
   if (!resuming) options.chosen_device = options.device.choose();  // before anything is made: what can't be had is said at once
   nlohmann::json config = {{"command", command}, {"options", flags.values()}};
+  any_rank(false);  // all ranks have what they need: else no folder is made
   std::optional<RunFolder> opened;
   if (is_first_rank()) opened.emplace(resuming ? RunFolder::open(options.resume) : RunFolder::create(options.out, config));
   if (process_group() != nullptr) opened.emplace(RunFolder::shared(*process_group(), std::move(opened)));
@@ -44,6 +45,7 @@ RunFolder start_run(const std::string& command, CLI::App& app, Flags& flags, Run
     say("{} ranks, {} threads each", rank_count(), omp_get_max_threads());
   }
   if (resuming) options.chosen_device = options.device.choose();
+  if (process_group() != nullptr && !options.chosen_device.is_cpu()) fail_usage("several ranks train on the CPU, --device is {}; give --device cpu", options.chosen_device.to_string());
   run.restore_choices(options.conv_choices);
   return run;
 }
