@@ -1,14 +1,13 @@
 #include "engine/parallel/mpi_group.h"
 
+#include <algorithm>
 #include <cstdlib>
-#include <cstring>
 
 #include "engine/core/error.h"
 
 #ifdef HINGE_MPI
 #include <mpi.h>
 
-#include <algorithm>
 #include <chrono>
 #include <thread>
 #include <vector>
