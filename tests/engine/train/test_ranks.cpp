@@ -160,19 +160,33 @@ TEST_CASE("with synchronised BatchNorm any number of ranks trains what one rank 
   }
 }
 
-TEST_CASE("without it weights and running statistics are the same on every rank all the same, and the first loss is the ranks' mean") {
+TEST_CASE("without it weights and running statistics are the same on every rank all the same: the loss is the mean over images, statistics are over ranks") {
   const Work work;
   const std::vector<Trained> trained = work.train_on(3);
   for (const Trained& rank : trained) CHECK(same_bytes(rank, trained[0]));
   // Each rank's own statistics: another network than the whole batch's, by far more than rounding.
   CHECK(distance(trained[0], work.train(nullptr)) > 1e-4);
   double mean = 0.0;
+  std::map<std::string, std::vector<double>> statistics;  // of the first layer, whose input no weight has changed yet
   for (int rank = 0; rank < 3; ++rank) {
     const Slice mine = slice_of(7, rank, 3);
     Work part{.images = part_of(work.images, mine), .labels = part_of(work.labels, mine), .steps = 1};
-    mean += part.train(nullptr).steps[0].loss * static_cast<double>(mine.count()) / 7.0;
+    const Trained alone = part.train(nullptr);
+    mean += alone.steps[0].loss * static_cast<double>(mine.count()) / 7.0;
+    for (const char* name : {"bn1.running_mean", "bn1.running_var"}) {
+      const auto values = alone.values.at(name).values<float>();
+      statistics[name].resize(values.size());
+      for (std::size_t i = 0; i < values.size(); ++i) statistics[name][i] += static_cast<double>(values[i]) / 3.0;
+    }
   }
   CHECK(std::abs(trained[0].steps[0].loss - mean) <= 1e-5);
+  Work one_step;
+  one_step.steps = 1;
+  const Trained after_one = one_step.train_on(3)[1];
+  for (const auto& [name, want] : statistics) {
+    const auto got = after_one.values.at(name).values<float>();
+    for (std::size_t i = 0; i < want.size(); ++i) CHECK(std::abs(static_cast<double>(got[i]) - want[i]) <= 1e-6 * (1.0 + std::abs(want[i])));
+  }
 }
 
 TEST_CASE("a number that goes wrong on one rank stops all of them with that rank's finding, and no weight has changed") {
