@@ -160,7 +160,7 @@ TEST_CASE("with synchronised BatchNorm any number of ranks trains what one rank 
   }
 }
 
-TEST_CASE("without it weights and running statistics are the same on every rank all the same: the loss is the mean over images, statistics are over ranks") {
+TEST_CASE("without it every rank has the same weights, and running statistics that are the mean of the ranks") {
   const Work work;
   const std::vector<Trained> trained = work.train_on(3);
   for (const Trained& rank : trained) CHECK(same_bytes(rank, trained[0]));
