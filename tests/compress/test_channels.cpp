@@ -39,7 +39,7 @@ TEST_CASE("an addition binds channel c of both sides, a concatenation passes cha
   CHECK(explain_unit(graph, units, unit(graph, units, "last", 1)).find("last is an output") != std::string::npos);
 }
 
-TEST_CASE("a grouped convolution binds the inputs and outputs of each group; depthwise: of each channel") {
+TEST_CASE("a grouped convolution binds the inputs and outputs of each group, where it is depthwise of each channel") {
   for (int groups : {8, 4, 2}) {
     GraphBuilder g("net", {8, 8, 3});
     const auto a = g.conv("a", g.input(), 8), d = g.conv("d", a, 16, {.groups = groups});
