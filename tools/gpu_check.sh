@@ -58,7 +58,7 @@ targets=(hinge hinge-bench hinge-workload test_device)
 make_bundle() {
   # Not for this machine's processor: the other one's is unknown.
   local build=$root/build/bundle
-  cmake -S "$root" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DHINGE_CUDA=ON -DHINGE_NATIVE=OFF >/dev/null || exit 1
+  cmake -S "$root" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DHINGE_CUDA=ON -DHINGE_MPI=OFF -DHINGE_NATIVE=OFF >/dev/null || exit 1
   cmake --build "$build" --target "${targets[@]}" || exit 1
   mkdir -p "$bundle/bin" "$bundle/lib"
   cp "$build/hinge" "$build/hinge-bench" "$build/hinge-workload" "$build/tests/device/test_device" "$bundle/bin/" || exit 1
@@ -112,7 +112,7 @@ $dry && exit 0
 mkdir -p "$out" || exit 1
 [ -f "$out/started" ] || date -u +%Y-%m-%d > "$out/started"
 if ! $bundled; then
-  cmake -S "$root" --preset cuda >/dev/null && (cd "$root" && cmake --build --preset cuda --target "${targets[@]}") || die 1 "the build failed"
+  cmake -S "$root" --preset cuda -DHINGE_MPI=OFF >/dev/null && (cd "$root" && cmake --build --preset cuda --target "${targets[@]}") || die 1 "the build failed"
 else
   export LD_LIBRARY_PATH=$root/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 fi
