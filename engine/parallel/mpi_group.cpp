@@ -31,10 +31,7 @@ bool launched_by_mpi() {
   return number_of({"OMPI_COMM_WORLD_SIZE", "PMI_SIZE"}, 1) > 1 || (std::getenv("PMIX_RANK") != nullptr && number_of({"SLURM_STEP_NUM_TASKS", "SLURM_NTASKS"}, 1) > 1);
 }
 
-LocalRanks local_ranks() {
-  return {.count = std::max(1, number_of({"OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS", "SLURM_NTASKS_PER_NODE"}, 1)),
-          .rank = number_of({"OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "SLURM_LOCALID"}, 0)};
-}
+int local_ranks() { return std::max(1, number_of({"OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS", "SLURM_NTASKS_PER_NODE"}, 1)); }
 
 #ifndef HINGE_MPI
 

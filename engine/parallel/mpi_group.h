@@ -16,11 +16,8 @@ namespace hinge {
 
 // Was this process started by mpirun or srun, as one of several? From the environment: OpenMPI's, MPICH's, PMI's and Slurm's names.
 bool launched_by_mpi();
-// Of the ranks on this machine, and which of them this is; 1 and 0 where nothing is said.
-struct LocalRanks {
-  int count = 1, rank = 0;
-};
-LocalRanks local_ranks();
+// Ranks on this machine; 1 where nothing is said.
+int local_ranks();
 
 struct MpiOptions {
   double timeout_seconds = 600.0;  // longer than the slowest rank may take for a step, an evaluation or a surgery

@@ -3,7 +3,8 @@
 #include <fmt/ranges.h>
 
 #include <cstdlib>
-#include <cstring>
+
+#include "engine/core/hash.h"
 
 namespace hinge {
 namespace {
@@ -54,16 +55,9 @@ void throw_together(ProcessGroup* group, const std::optional<NotFinite>& found, 
 
 std::uint64_t hash_of(const Tensor& tensor) {
   const Tensor here = tensor.to(Device{});
-  const std::size_t bytes = here.bytes();
-  const auto* data = reinterpret_cast<const char*>(here.data());
-  std::uint64_t hash = 0xcbf29ce484222325u ^ bytes;
-  for (std::size_t i = 0; i < bytes; i += 8) {
-    std::uint64_t word = 0;
-    std::memcpy(&word, data + i, std::min<std::size_t>(8, bytes - i));
-    hash = (hash ^ word) * 0x100000001b3u;
-    hash ^= hash >> 29;
-  }
-  return hash;
+  Hash hash;
+  hash.add({reinterpret_cast<const std::uint8_t*>(here.data()), here.bytes()});
+  return hash.value();
 }
 
 void require_same(ProcessGroup* group, const std::map<std::string, Tensor>& tensors, const std::string& when) {

@@ -19,7 +19,7 @@ void throw_together(ProcessGroup* group, const std::optional<NotFinite>& found, 
 // rank 0's. `when` is for the message. A hash of 64 bits each is compared.
 void require_same(ProcessGroup* group, const std::map<std::string, Tensor>& tensors, const std::string& when);
 
-// FNV-1a over 8 bytes at a time: enough to tell apart what was computed differently.
+// Of the bytes of a float tensor.
 std::uint64_t hash_of(const Tensor& tensor);
 
 }  // namespace hinge

@@ -261,7 +261,7 @@ FeatureShape parse_picture(const std::string& flag, const std::string& text) {
 void set_threads(int threads) {
   if (threads > 0) return omp_set_num_threads(threads);
   // Ranks of one machine that nobody has bound to processors of their own share them.
-  const int here = local_ranks().count, processors = omp_get_num_procs();
+  const int here = local_ranks(), processors = omp_get_num_procs();
   if (process_group() != nullptr && std::getenv("OMP_NUM_THREADS") == nullptr && processors == static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN))) omp_set_num_threads(std::max(1, processors / here));
 }
 

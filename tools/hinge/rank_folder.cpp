@@ -22,7 +22,7 @@ bool is_checkpoint(const std::filesystem::path& path) { return path.filename().s
 // What rank 0 alone writes.
 bool is_record(const std::filesystem::path& path) {
   const std::string name = path.filename().string();
-  return name == "metrics.jsonl" || name.starts_with("events.") || name.ends_with(".lock") || name == "lock" || name.ends_with(".html");
+  return name == "metrics.jsonl" || name.starts_with("events.") || name == ".lock" || name.ends_with(".html");
 }
 
 // Those of processes that were killed: their name ends in a process id that is nobody's.
