@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <utility>
 
 #include "engine/core/error.h"
 #include "kernels/philox.h"
@@ -20,16 +21,19 @@ struct Filter {
   std::vector<float> weights;
 };
 
-Filter filter_of(int from, int to, int first, int size) {
+// Output pixels [first, first + size) of the `to` that are made of [0, from) pixels which begin at `offset` in [0, 1) of pixel 0.
+Filter filter_of(double offset, double from, int to, int first, int size) {
   Filter filter;
-  const double scale = static_cast<double>(from) / to, reach = std::max(scale, 1.0);
+  const double scale = from / to, reach = std::max(scale, 1.0);
+  const int pixels = static_cast<int>(std::ceil(offset + from));
+  std::vector<double> row;
   for (int i = first; i < first + size; ++i) {
-    const double centre = (i + 0.5) * scale;
+    const double centre = offset + (i + 0.5) * scale;
     const int low = std::max(0, static_cast<int>(std::floor(centre - reach + 0.5)));
-    const int high = std::min(from, static_cast<int>(std::floor(centre + reach + 0.5)));
+    const int high = std::min(pixels, static_cast<int>(std::floor(centre + reach + 0.5)));
     const std::size_t begin = filter.weights.size();
     double sum = 0.0;
-    std::vector<double> row;
+    row.clear();
     for (int j = low; j < high; ++j) {
       row.push_back(std::max(0.0, 1.0 - std::fabs(j + 0.5 - centre) / reach));
       sum += row.back();
@@ -40,31 +44,53 @@ Filter filter_of(int from, int to, int first, int size) {
   return filter;
 }
 
+// One side of a box in a picture that is scaled by eighths / 8: the pixel in which it begins, how far inside, and how long it is.
+// Without a scale all three are the box's own, exactly.
+struct Side {
+  int first = 0;
+  double offset = 0.0, length = 0.0;
+};
+
+Side scaled(int begin, int length, int eighths) {
+  const std::int64_t at = static_cast<std::int64_t>(begin) * eighths;
+  return {static_cast<int>(at / 8), static_cast<double>(at % 8) / 8.0, static_cast<double>(length) * eighths / 8.0};
+}
+
 std::uint8_t to_byte(float value) { return static_cast<std::uint8_t>(std::clamp(value + 0.5f, 0.0f, 255.0f)); }
 
-}  // namespace
-
-void resample(const Picture& picture, const Resampling& how, std::uint8_t* out) {
-  const Box& box = how.box;
-  require(box.top >= 0 && box.left >= 0 && box.height >= 1 && box.width >= 1 && box.top + box.height <= picture.height && box.left + box.width <= picture.width,
-          "resample: a box of {}x{} at ({}, {}) of a {}x{} picture", box.height, box.width, box.top, box.left, picture.height, picture.width);
+void check_output(const Resampling& how) {
+  require(how.box.top >= 0 && how.box.left >= 0 && how.box.height >= 1 && how.box.width >= 1, "resample: a box of {}x{} at ({}, {})", how.box.height, how.box.width, how.box.top, how.box.left);
   require(how.size >= 1 && how.top >= 0 && how.left >= 0 && how.top + how.size <= how.height && how.left + how.size <= how.width,
           "resample: {}x{} at ({}, {}) of {}x{}", how.size, how.size, how.top, how.left, how.height, how.width);
-  const Filter across = filter_of(box.width, how.width, how.left, how.size);
-  const Filter down = filter_of(box.height, how.height, how.top, how.size);
+}
+
+// [first, last) of what a filter reads.
+std::pair<int, int> read_by(const Filter& filter) { return {filter.taps.front().first, filter.taps.back().first + filter.taps.back().count}; }
+
+// `pixels` begin at (top, left) of the scaled picture.
+void resample(const Picture& pixels, int top, int left, int eighths, const Resampling& how, std::uint8_t* out) {
+  check_output(how);
+  const Box& box = how.box;
+  const Side x = scaled(box.left, box.width, eighths), y = scaled(box.top, box.height, eighths);
+  const Filter across = filter_of(x.offset, x.length, how.width, how.left, how.size);
+  const Filter down = filter_of(y.offset, y.length, how.height, how.top, how.size);
+  const auto [first_column, end_column] = read_by(across);
+  const auto [first_row, end_row] = read_by(down);
+  require(y.first + first_row >= top && x.first + first_column >= left && y.first + end_row <= top + pixels.height && x.first + end_column <= left + pixels.width,
+          "resample: a box of {}x{} at ({}, {}) of {}x{} pixels from ({}, {}) on at {}/8", box.height, box.width, box.top, box.left, pixels.height, pixels.width, top, left, eighths);
   // Rows first, only those that the second pass reads: [rows, size, 3].
-  const int first_row = down.taps.front().first, rows = down.taps.back().first + down.taps.back().count - first_row;
+  const int rows = end_row - first_row;
   const auto width = static_cast<std::size_t>(how.size) * 3;
   std::vector<float> narrow(static_cast<std::size_t>(rows) * width);
-  for (int y = 0; y < rows; ++y) {
-    const std::size_t row = static_cast<std::size_t>(box.top + first_row + y) * static_cast<std::size_t>(picture.width) + static_cast<std::size_t>(box.left);
-    const std::uint8_t* source = picture.pixels.data() + row * 3;
-    float* target = narrow.data() + static_cast<std::size_t>(y) * width;
+  for (int r = 0; r < rows; ++r) {
+    const std::uint8_t* line = pixels.pixels.data() + static_cast<std::size_t>(y.first + first_row + r - top) * static_cast<std::size_t>(pixels.width) * 3;
+    float* target = narrow.data() + static_cast<std::size_t>(r) * width;
     for (const Filter::Tap& tap : across.taps) {
+      const std::uint8_t* source = line + static_cast<std::size_t>(x.first + tap.first - left) * 3;
+      const float* weights = across.weights.data() + tap.weights;
       float sum[3] = {0.0f, 0.0f, 0.0f};
       for (int j = 0; j < tap.count; ++j) {
-        const float weight = across.weights[tap.weights + static_cast<std::size_t>(j)];
-        for (int c = 0; c < 3; ++c) sum[c] += weight * static_cast<float>(source[(tap.first + j) * 3 + c]);
+        for (int c = 0; c < 3; ++c) sum[c] += weights[j] * static_cast<float>(source[j * 3 + c]);
       }
       for (float value : sum) *target++ = value;
     }
@@ -79,6 +105,19 @@ void resample(const Picture& picture, const Resampling& how, std::uint8_t* out) 
     }
     for (float value : line) *out++ = to_byte(value);
   }
+}
+
+}  // namespace
+
+void resample(const Picture& picture, const Resampling& how, std::uint8_t* out) { resample(picture, 0, 0, 8, how, out); }
+
+void resample(const Part& part, const Resampling& how, std::uint8_t* out) { resample(part.pixels, part.top, part.left, part.eighths, how, out); }
+
+Box box_read_by(const Resampling& how) {
+  check_output(how);
+  const auto [left, right] = read_by(filter_of(0.0, how.box.width, how.width, how.left, how.size));
+  const auto [top, bottom] = read_by(filter_of(0.0, how.box.height, how.height, how.top, how.size));
+  return {how.box.top + top, how.box.left + left, bottom - top, right - left};
 }
 
 Resampling centre_crop(int height, int width, int shorter, int size) {

@@ -12,12 +12,6 @@
 
 namespace hinge::data {
 
-// A part of a picture, in whole pixels.
-struct Box {
-  int top = 0, left = 0, height = 0, width = 0;
-  bool operator==(const Box&) const = default;
-};
-
 // What an output is taken from: `box` of the picture is resized to height x width, of which the size x size pixels at
 // (top, left) are made. Nothing outside the box is read.
 struct Resampling {
@@ -28,6 +22,13 @@ struct Resampling {
 
 // out : [size, size, 3]
 void resample(const Picture& picture, const Resampling& how, std::uint8_t* out);
+
+// The same from a part that holds what is read. Of a part that is not scaled the result is the whole picture's; of a scaled one
+// the box's edges lie between pixels, and of those that an edge cuts the whole is read.
+void resample(const Part& part, const Resampling& how, std::uint8_t* out);
+
+// The pixels that `how` reads: all of the box in a random crop, less of it where the output is the middle of what is resized.
+Box box_read_by(const Resampling& how);
 
 // The shorter side becomes `shorter` (the longer one is rounded down), then the middle size x size: torchvision's
 // Resize(shorter) and CenterCrop(size).

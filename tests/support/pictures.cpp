@@ -1,6 +1,10 @@
 #include "tests/support/pictures.h"
 
 #include <cmath>
+#include <cstdio>
+#include <cstdlib>
+
+#include <jpeglib.h>
 
 #define STB_IMAGE_WRITE_IMPLEMENTATION
 #define STB_IMAGE_WRITE_STATIC
@@ -50,6 +54,40 @@ Bytes jpeg_of(const data::Picture& picture, int quality) {
   Bytes bytes;
   stbi_write_jpg_to_func(&append, &bytes, picture.width, picture.height, 3, picture.pixels.data(), quality);
   return bytes;
+}
+
+Bytes jpeg_of(const data::Picture& picture, const JpegForm& form) {
+  jpeg_compress_struct info;
+  jpeg_error_mgr errors;
+  info.err = jpeg_std_error(&errors);
+  jpeg_create_compress(&info);
+  unsigned char* bytes = nullptr;
+  unsigned long size = 0;
+  jpeg_mem_dest(&info, &bytes, &size);
+  info.image_height = static_cast<JDIMENSION>(picture.height), info.image_width = static_cast<JDIMENSION>(picture.width);
+  info.input_components = form.ink ? 4 : 3;
+  info.in_color_space = form.ink ? JCS_CMYK : JCS_RGB;
+  jpeg_set_defaults(&info);
+  if (form.grey) jpeg_set_colorspace(&info, JCS_GRAYSCALE);
+  jpeg_set_quality(&info, form.quality, TRUE);
+  if (!form.grey) info.comp_info[0].h_samp_factor = form.across, info.comp_info[0].v_samp_factor = form.down;
+  if (form.progressive) jpeg_simple_progression(&info);
+  jpeg_start_compress(&info, TRUE);
+  while (info.next_scanline < info.image_height) {
+    std::vector<std::uint8_t> line;
+    for (int x = 0; x < picture.width; ++x) {
+      const std::uint8_t* pixel = picture.pixels.data() + (static_cast<std::size_t>(info.next_scanline) * static_cast<std::size_t>(picture.width) + static_cast<std::size_t>(x)) * 3;
+      line.insert(line.end(), pixel, pixel + 3);
+      if (form.ink) line.push_back(255);
+    }
+    JSAMPROW row = line.data();
+    jpeg_write_scanlines(&info, &row, 1);
+  }
+  jpeg_finish_compress(&info);
+  jpeg_destroy_compress(&info);
+  Bytes result(bytes, bytes + size);
+  std::free(bytes);
+  return result;
 }
 
 void write_small_folder(const std::filesystem::path& dir, int images) {

@@ -14,6 +14,13 @@ data::Picture smooth_picture(int height, int width, int seed);
 Bytes png_of(const data::Picture& picture);
 Bytes jpeg_of(const data::Picture& picture, int quality = 95);
 
+// How a JPEG is written, by libjpeg: a sample of colour is for across x down pixels.
+struct JpegForm {
+  int quality = 90, across = 2, down = 2;
+  bool progressive = false, grey = false, ink = false;
+};
+Bytes jpeg_of(const data::Picture& picture, const JpegForm& form);
+
 // DIR/{train,val}/{bird,cat,dog} with `images` PNG and JPEG files each, of different sizes.
 void write_small_folder(const std::filesystem::path& dir, int images);
 
