@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <cstring>
 #include <utility>
 
 #include "engine/core/error.h"
@@ -56,6 +57,18 @@ Side scaled(int begin, int length, int eighths) {
   return {static_cast<int>(at / 8), static_cast<double>(at % 8) / 8.0, static_cast<double>(length) * eighths / 8.0};
 }
 
+// Red, green, blue and nothing: four channels are one instruction, three are three.
+struct alignas(16) Pixel {
+  float channel[4] = {};
+};
+
+void widen(const std::uint8_t* bytes, std::vector<Pixel>& row) {
+  for (Pixel& pixel : row) {
+    for (int c = 0; c < 3; ++c) pixel.channel[c] = static_cast<float>(bytes[c]);
+    bytes += 3;
+  }
+}
+
 std::uint8_t to_byte(float value) { return static_cast<std::uint8_t>(std::clamp(value + 0.5f, 0.0f, 255.0f)); }
 
 void check_output(const Resampling& how) {
@@ -79,20 +92,23 @@ void resample(const Picture& pixels, int top, int left, int eighths, const Resam
   require(y.first + first_row >= top && x.first + first_column >= left && y.first + end_row <= top + pixels.height && x.first + end_column <= left + pixels.width,
           "resample: a box of {}x{} at ({}, {}) of {}x{} pixels from ({}, {}) on at {}/8", box.height, box.width, box.top, box.left, pixels.height, pixels.width, top, left, eighths);
   // Rows first, only those that the second pass reads: [rows, size, 3].
-  const int rows = end_row - first_row;
+  const int rows = end_row - first_row, columns = end_column - first_column;
   const auto width = static_cast<std::size_t>(how.size) * 3;
-  std::vector<float> narrow(static_cast<std::size_t>(rows) * width);
+  std::vector<float> narrow(static_cast<std::size_t>(rows) * width + 1);  // and what the last pixel's fourth channel overwrites
+  std::vector<Pixel> row(static_cast<std::size_t>(columns));
   for (int r = 0; r < rows; ++r) {
-    const std::uint8_t* line = pixels.pixels.data() + static_cast<std::size_t>(y.first + first_row + r - top) * static_cast<std::size_t>(pixels.width) * 3;
+    const std::size_t first = static_cast<std::size_t>(y.first + first_row + r - top) * static_cast<std::size_t>(pixels.width) + static_cast<std::size_t>(x.first + first_column - left);
+    widen(pixels.pixels.data() + first * 3, row);
     float* target = narrow.data() + static_cast<std::size_t>(r) * width;
     for (const Filter::Tap& tap : across.taps) {
-      const std::uint8_t* source = line + static_cast<std::size_t>(x.first + tap.first - left) * 3;
+      const Pixel* source = row.data() + (tap.first - first_column);
       const float* weights = across.weights.data() + tap.weights;
-      float sum[3] = {0.0f, 0.0f, 0.0f};
+      Pixel sum{};
       for (int j = 0; j < tap.count; ++j) {
-        for (int c = 0; c < 3; ++c) sum[c] += weights[j] * static_cast<float>(source[j * 3 + c]);
+        for (int c = 0; c < 4; ++c) sum.channel[c] += weights[j] * source[j].channel[c];
       }
-      for (float value : sum) *target++ = value;
+      std::memcpy(target, sum.channel, sizeof sum.channel);
+      target += 3;
     }
   }
   std::vector<float> line(width);
@@ -103,7 +119,8 @@ void resample(const Picture& pixels, int top, int left, int eighths, const Resam
       const float* source = narrow.data() + static_cast<std::size_t>(tap.first - first_row + j) * width;
       for (std::size_t i = 0; i < width; ++i) line[i] += weight * source[i];
     }
-    for (float value : line) *out++ = to_byte(value);
+    for (std::size_t i = 0; i < width; ++i) out[i] = to_byte(line[i]);
+    out += width;
   }
 }
 
