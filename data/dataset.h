@@ -73,6 +73,7 @@ struct FolderOptions {
   bool test_only = false;    // training images are listed, not looked at
   bool measure = true;       // the colour statistics; they stay empty otherwise
   int threads = 1;
+  std::filesystem::path cache = {};  // folder that keeps what was seen of pictures until they change; empty: nowhere
 };
 
 // Reads a data set by name from the folder its files are in. An empty `dir` asks for the place

@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cmath>
 #include <exception>
 #include <mutex>
 #include <thread>
 
 #include "data/decode.h"
+#include "data/inspection_cache.h"
 #include "data/resample.h"
 #include "engine/core/error.h"
 
@@ -21,45 +23,90 @@ struct Inspection {
   Colours colours;
 };
 
-// What is wrong with a picture, or "". Decodes all of it.
-std::string look_at(const std::string& bytes, const FolderOptions& options, std::vector<std::uint8_t>& pixels) {
+Colours colours_of(const Look& look, const FolderOptions& options) {
+  return {look.sums, look.squares, static_cast<std::uint64_t>(options.size) * static_cast<std::uint64_t>(options.size)};
+}
+
+// What is wrong with a picture, or "" and its colours. Decodes all of it.
+std::string look_at(const std::string& bytes, const FolderOptions& options, std::vector<std::uint8_t>& pixels, Look& look) {
   try {
     const Picture picture = decode_picture(bytes);
     resample(picture, centre_crop(picture.height, picture.width, options.resize, options.size), pixels.data());
-    return "";
   } catch (const Error& error) {
     return error.what();
   }
+  Colours colours;
+  colours.add(pixels);
+  look.sums = colours.sums, look.squares = colours.squares;
+  return "";
 }
 
-Inspection inspect(const PictureList& list, const FolderOptions& options) {
+// Looks at every file that `known` doesn't have. What is seen of those that may be kept goes into `seen`.
+Inspection inspect(const PictureList& list, const FolderOptions& options, const Looks& known, Looks& seen) {
   Inspection result{std::vector<std::string>(list.files.size()), {}};
+  const std::int64_t now = std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
   std::mutex mutex;
   std::atomic<std::size_t> next{0};
   const auto work = [&] {
     std::vector<std::uint8_t> pixels(static_cast<std::size_t>(options.size) * static_cast<std::size_t>(options.size) * 3);
     Colours colours;
+    Looks mine;
     for (std::size_t i = next++; i < list.files.size(); i = next++) {
       const PictureFile& file = list.files[i];
+      Look look{.key = key_of(file)};
       try {
-        const std::string wrong = look_at(list.store->read(file), options, pixels);
+        std::string wrong;
+        if (const Look* before = known.find(look.key)) {
+          look = *before, wrong = known.wrong_with(look.key);
+        } else {
+          wrong = look_at(list.store->read(file), options, pixels, look);
+        }
         if (wrong.empty()) {
-          colours.add(pixels);
+          colours += colours_of(look, options);
         } else {
           result.reasons[i] = list.store->place(file) + ": " + wrong;
         }
-      } catch (const std::exception& error) {
+        if (!may_be_kept(file, now)) continue;
+        mine.looks.push_back(look);
+        if (!wrong.empty()) mine.broken[look.key] = wrong;
+      } catch (const std::exception& error) {  // it can't be read, which may be another time
         result.reasons[i] = error.what();
       }
     }
     const std::lock_guard lock(mutex);
     result.colours += colours;
+    seen.looks.insert(seen.looks.end(), mine.looks.begin(), mine.looks.end());
+    seen.broken.merge(mine.broken);
   };
   std::vector<std::jthread> threads;
   for (int t = 1; t < options.threads; ++t) threads.emplace_back(work);
   work();
   threads.clear();  // joins
   return result;
+}
+
+void add_once(std::vector<std::string>& warnings, const std::string& warning) {
+  if (!warning.empty() && std::ranges::find(warnings, warning) == warnings.end()) warnings.push_back(warning);
+}
+
+// Through the cache, where there is one. That it can't be used or kept is no reason to stop.
+Inspection inspect_through_cache(const PictureList& list, const FolderOptions& options, std::vector<std::string>& warnings) {
+  Looks seen;
+  if (options.cache.empty()) return inspect(list, options, {}, seen);
+  const std::string about = fmt::format("{} {} {}", options.size, options.resize, std::filesystem::absolute(list.store->place({})).lexically_normal().string());
+  const std::filesystem::path file = cache_file(options.cache, about);
+  std::string note;
+  const Looks known = load_looks(file, about, note);
+  add_once(warnings, note);
+  const Inspection inspection = inspect(list, options, known, seen);
+  const bool same = seen.looks.size() == known.looks.size() && std::ranges::all_of(seen.looks, [&](const Look& look) { return known.find(look.key) != nullptr; });
+  if (same) return inspection;
+  try {
+    save_looks(file, about, std::move(seen));
+  } catch (const Error& error) {
+    add_once(warnings, fmt::format("what was seen of the pictures is not kept: {}", error.what()));
+  }
+  return inspection;
 }
 
 }  // namespace
@@ -90,7 +137,7 @@ Normalization Colours::normalization() const {
 }
 
 Colours keep_whole(PictureList& list, const FolderOptions& options, std::vector<std::string>& warnings) {
-  const Inspection inspection = inspect(list, options);
+  const Inspection inspection = inspect_through_cache(list, options, warnings);
   std::vector<PictureFile> whole;
   std::vector<std::string> broken;
   for (std::size_t i = 0; i < list.files.size(); ++i) {

@@ -31,8 +31,22 @@ inline std::string slurp(const std::filesystem::path& path) {
   return text.str();
 }
 
+// What `hinge` takes for the user's cache in tests: a folder that goes when they end.
+inline const std::filesystem::path& cache_of_tests() {
+  struct Folder {
+    std::filesystem::path path = std::filesystem::temp_directory_path() / ("hinge-cache-" + std::to_string(getpid()));
+    ~Folder() {
+      std::error_code ignored;
+      std::filesystem::remove_all(path, ignored);
+    }
+  };
+  static const Folder folder;
+  return folder.path;
+}
+
 // Starts `hinge` with these arguments; output goes to `log`. `faults` is what HINGE_FAULT says (engine/core/fault.h).
 inline pid_t start_hinge(const std::vector<std::string>& arguments, const std::filesystem::path& log, const std::string& faults = "") {
+  const std::filesystem::path& cache = cache_of_tests();
   std::fflush(nullptr);  // or the child would write what waits in our buffers too
   // A signal must not meet the test program's own handler, which the child has until it is another program.
   sigset_t interrupts, before;
@@ -48,6 +62,7 @@ inline pid_t start_hinge(const std::vector<std::string>& arguments, const std::f
     if (!faults.empty()) setenv("HINGE_FAULT", faults.c_str(), 1);
     std::freopen(log.c_str(), "w", stdout);
     dup2(STDOUT_FILENO, STDERR_FILENO);
+    setenv("XDG_CACHE_HOME", cache.c_str(), 1);
     setenv("OMP_NUM_THREADS", "2", 1);
     setenv("OMP_WAIT_POLICY", "passive", 1);  // threads that spin while they wait hold up whatever else runs on the machine
     std::vector<char*> argv = {const_cast<char*>(HINGE_BINARY)};

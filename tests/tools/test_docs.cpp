@@ -106,7 +106,7 @@ class Folder {
   void run(const std::string& script) const {
     INFO(script);
     std::ofstream(at("script.sh")) << "set -eu\ncd '" << scratch_.folder().string() << "'\nPATH=\"$PWD/bin:$PATH\" OMP_NUM_THREADS=2 OMP_WAIT_POLICY=passive HINGE='" << HINGE_BINARY
-                                   << "'\nexport PATH OMP_NUM_THREADS OMP_WAIT_POLICY HINGE\n"
+                                   << "' XDG_CACHE_HOME='" << cache_of_tests().string() << "'\nexport PATH OMP_NUM_THREADS OMP_WAIT_POLICY HINGE XDG_CACHE_HOME\n"
                                    << script;
     const int status = std::system(("bash '" + at("script.sh") + "' >'" + at("log") + "' 2>&1").c_str());
     INFO(slurp(at("log")));

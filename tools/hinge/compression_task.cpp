@@ -1,7 +1,6 @@
 // The request: its options, and what is checked and measured before anything is trained.
 #include <charconv>
 #include <cmath>
-#include <cstdlib>
 
 #include "compress/controls.h"
 #include "engine/core/names.h"
@@ -9,6 +8,7 @@
 #include "tools/hinge/compression.h"
 #include "tools/hinge/group.h"
 #include "tools/hinge/target.h"
+#include "tools/hinge/user_cache.h"
 
 namespace hinge::cli {
 namespace {
@@ -18,9 +18,8 @@ const std::vector<std::string> kMethods = {"hinge", "random", "svd", "l1-norm", 
 // Where layers' times are kept, or "" where there is no home for them.
 std::filesystem::path times_file(const CompressOptions& options) {
   if (!options.layer_times.empty()) return options.layer_times;
-  if (const char* cache = std::getenv("XDG_CACHE_HOME"); cache != nullptr && *cache != '\0') return std::filesystem::path(cache) / "hinge" / "layer-times.json";
-  if (const char* home = std::getenv("HOME"); home != nullptr && *home != '\0') return std::filesystem::path(home) / ".cache" / "hinge" / "layer-times.json";
-  return {};
+  const std::filesystem::path cache = user_cache();
+  return cache.empty() ? cache : cache / "layer-times.json";
 }
 
 std::shared_ptr<const compress::MeasuredClock> clock_for(const CompressOptions& options, const Graph& dense) {

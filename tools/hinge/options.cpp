@@ -15,6 +15,7 @@
 #include "models/state_dict.h"
 #include "tools/hinge/console.h"
 #include "tools/hinge/group.h"
+#include "tools/hinge/user_cache.h"
 
 namespace hinge::cli {
 namespace {
@@ -63,6 +64,7 @@ void DataOptions::declare(Flags& flags, bool training) {
   flags.option("--image-size", image_size, "--data folder: height and width of what the network sees")->check(CLI::Range(1, 16384));
   flags.option("--resize", resize, "--data folder: the shorter side before the centre crop (0: 8/7 of --image-size)")->check(CLI::Range(0, 16384));
   flags.option("--broken-images", broken_images, "--data folder: skip (with a warning each) or fail")->check(CLI::IsMember({"skip", "fail"}));
+  flags.flag("--no-cache", no_cache, "--data folder: look at every picture before the start, not only at those that are new or changed since they were last looked at");
   flags.option("--loader-threads", loader_threads, "Threads that prepare batches (0: one; all of the processor's where pictures are decoded)")->check(CLI::Range(0, 64));
   if (!training) return;
   flags.option("--crop-area", crop_area, "--data folder: least share of a picture in a random crop")->check(CLI::Range(0.0, 1.0));
@@ -152,7 +154,8 @@ LoadedData load_data(const DataOptions& options, const std::optional<data::Norma
                                    .skip_broken = options.broken_images == "skip",
                                    .test_only = test_only,
                                    .measure = options.mean.empty() && !of_file,
-                                   .threads = threads};
+                                   .threads = threads,
+                                   .cache = options.no_cache ? std::filesystem::path() : user_cache()};
   LoadedData result{data::load_dataset(options.data, options.data_dir, folder), {}};
   data::Dataset& set = result.dataset;
   for (const std::string& warning : set.warnings) say("warning: {}", warning);

@@ -26,6 +26,7 @@ struct DataOptions {
   int image_size = 224, resize = 0;
   double crop_area = 0.08;
   std::string broken_images = "fail";
+  bool no_cache = false;
 
   void declare(Flags& flags, bool training);
 };
