@@ -4,6 +4,7 @@
 #include "data/inspection.h"
 #include "data/picture_list.h"
 #include "data/picture_pixels.h"
+#include "data/shards.h"
 #include "engine/core/error.h"
 
 namespace hinge::data {
@@ -30,6 +31,8 @@ std::uint64_t hash_of_files(const std::vector<PictureFile>& files, const FolderO
   return hash_of(text);
 }
 
+}  // namespace
+
 FolderOptions checked(FolderOptions options) {
   if (options.size < 1 || options.size > kLongestSide) fail_usage("--image-size is {}, expected 1 to {}", options.size, kLongestSide);
   if (options.resize == 0) options.resize = options.size * 8 / 7;
@@ -38,19 +41,18 @@ FolderOptions checked(FolderOptions options) {
   return options;
 }
 
-}  // namespace
-
 Dataset load_image_folder(const fs::path& dir, const FolderOptions& asked) {
   const FolderOptions options = checked(asked);
   if (dir.empty()) fail_usage("--data-dir is missing: the folder with train/CLASS and test/CLASS");
-  PictureSets sets = list_folder(dir, options.threads);
+  const bool packed = is_packed(dir);
+  PictureSets sets = packed ? open_shards(dir) : list_folder(dir, options.threads);
 
   Dataset dataset;
   dataset.name = "folder";
   dataset.classes = static_cast<int>(sets.classes.size());
   Colours colours;
-  if (!options.test_only || options.measure) colours = keep_whole(sets.train, options, dataset.warnings);
-  keep_whole(sets.test, options, dataset.warnings);
+  if (options.measure || (!options.test_only && !packed)) colours = keep_whole(sets.train, options, dataset.warnings);
+  if (!packed) keep_whole(sets.test, options, dataset.warnings);
   const std::uint64_t hash = hash_of_files(sets.train.files, options) ^ (hash_of_files(sets.test.files, options) << 1);
   dataset.train = make_set("folder/train", std::move(sets.train), sets.classes, options);
   dataset.test = make_set("folder/test", std::move(sets.test), sets.classes, options);

@@ -60,7 +60,7 @@ std::vector<PictureFile> files_of_class(const fs::path& folder, const std::strin
     struct stat status {};
     if (::stat(entry.path().c_str(), &status) != 0 || !S_ISREG(status.st_mode)) return;
     const std::int64_t stamp = static_cast<std::int64_t>(status.st_mtim.tv_sec) * 1'000'000'000 + status.st_mtim.tv_nsec;
-    files.push_back({name + "/" + file, label, static_cast<std::uint64_t>(status.st_size), stamp});
+    files.push_back({.name = name + "/" + file, .label = label, .bytes = static_cast<std::uint64_t>(status.st_size), .stamp = stamp});
   });
   require(!files.empty(), "{}: no images, expected .jpg, .jpeg or .png files", (folder / name).string());
   return files;

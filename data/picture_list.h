@@ -13,7 +13,9 @@ struct PictureFile {
   std::string name;  // "CLASS/FILE"
   int label = 0;
   std::uint64_t bytes = 0;
-  std::int64_t stamp = 0;  // another one where the file may have changed: when it was last written, in ns
+  std::int64_t stamp = 0;   // another one where the file may have changed: when it was last written, in ns; of a shard, its checksum
+  std::uint32_t shard = 0;  // of a packed one (shards.h), which file it lies in and where its record begins
+  std::uint64_t offset = 0;
 };
 
 // Called from several threads at once.

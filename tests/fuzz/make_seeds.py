@@ -148,6 +148,10 @@ def main():
     for mode in ("L", "RGB", "CMYK"):
         seed("picture", f"jpeg-{mode}", jpeg(mode))
     seed("picture", "jpeg-progressive", jpeg("RGB", progressive=True, subsampling=2))
+    seed("picture", "jpeg-420", jpeg("RGB", subsampling=2))
+    seed("picture", "jpeg-422", jpeg("RGB", subsampling=1))
+    shard = {"file": "train-00000.tar", "bytes": 3072, "checksum": "0123abcd", "names": ["cat/0.jpg", "dog/1.png"], "sizes": [5, 512]}
+    seed("shards", "two", json.dumps({"format": "hinge shards 1", "classes": ["cat", "dog"], "train": {"shards": [shard]}, "test": {"shards": [dict(shard, file="test-00000.tar"), dict(shard, file="test-00001.tar")]}}))
     seed("arguments", "compress", "\n".join(["compress", "--weights", "a", "--data", "cifar10", "--target", "flops=0.5,params=0.6", "--out", "RUN", "--lr=0.1", "--nesterov"]))
     seed("arguments", "train", "\n".join(["train", "--model", "resnet8", "--data", "fashion-mnist", "--epochs", "2", "--milestones", "1,2", "--mean", "0.5", "--out=RUN"]))
     seed("arguments", "values", "info\n--weights\nflops=0.5\nbytes=1.5MiB\nlatency=3.1ms\n224x224x3\n32x32")

@@ -59,6 +59,60 @@ TEST_CASE("a folder of pictures is trained on and scored; broken pictures are na
   refused(train, 1, {"train/dog/broken.png"});
 }
 
+TEST_CASE("a packed folder gives the folder's run, byte by byte, and packing refuses what can't be") {
+  const io::Scratch scratch;
+  const auto at = [&](const std::string& name) { return (scratch.folder() / name).string(); };
+  write_small_folder(at("pictures"), 8);
+  const Outcome packed = run_hinge({"pack", "--data-dir", at("pictures"), "--out", at("shards"), "--shard-size", "10kB", "--json", at("pack.json")});
+  INFO(packed.output);
+  REQUIRE(packed.code == 0);
+  CHECK_THAT(packed.output, contains("48 pictures in"));
+  CHECK(json_of(at("pack.json"))["images"] == 48);
+  const auto train = [&](const std::string& data, const std::string& out) {
+    return std::vector<std::string>{"train", "--model", "resnet8", "--data", "folder", "--data-dir", at(data), "--image-size", "32", "--epochs", "1", "--batch", "8", "--held-out", "6", "--lr", "0.05", "--threads", "1", "--out", at(out)};
+  };
+  REQUIRE(run_hinge(train("pictures", "a")).code == 0);
+  std::vector<std::string> of_shards = train("shards", "b");
+  of_shards.insert(of_shards.end(), {"--conv-choices", at("a/conv_choices.json")});
+  const Outcome outcome = run_hinge(of_shards);
+  INFO(outcome.output);
+  REQUIRE(outcome.code == 0);
+  CHECK(slurp(at("a/inputs.json")) == slurp(at("b/inputs.json")));
+  CHECK(slurp(at("a/model.safetensors")) == slurp(at("b/model.safetensors")));
+  CHECK(run_hinge({"pack", "--check", at("shards")}).code == 0);
+
+  refused({"pack", "--data-dir", at("pictures"), "--out", at("shards")}, 2, {"holds packed pictures already"});
+  refused({"pack", "--data-dir", at("shards"), "--out", at("more")}, 2, {"is packed already"});
+  refused({"pack", "--data-dir", at("pictures"), "--out", at("more"), "--shard-size", "2parsecs"}, 2, {"--shard-size 2parsecs"});
+  refused({"pack", "--out", at("more")}, 2, {"--data-dir is missing"});
+  refused({"pack", "--data-dir", at("pictures")}, 2, {"--out is missing"});
+  refused({"pack", "--check", at("pictures")}, 2, {"no file shards.json"});
+  write_bytes(at("pictures") + "/val/cat/broken.jpg", {'n', 'o'});
+  refused({"pack", "--data-dir", at("pictures"), "--out", at("more")}, 1, {"1 broken image", "val/cat/broken.jpg", "--broken-images skip"});
+  CHECK(run_hinge({"pack", "--data-dir", at("pictures"), "--out", at("more"), "--broken-images", "skip"}).code == 0);
+  std::filesystem::resize_file(at("shards/train-00000.tar"), 512);
+  refused({"eval", "--weights", at("a/model.safetensors"), "--data", "folder", "--data-dir", at("shards"), "--image-size", "32"}, 1, {"train-00000.tar has 512 bytes", "cut off"});
+  refused({"pack", "--check", at("shards")}, 1, {"train-00000.tar"});
+}
+
+TEST_CASE("what was seen of pictures is in the user's cache, unless --no-cache is given") {
+  const io::Scratch scratch;
+  const auto at = [&](const std::string& name) { return (scratch.folder() / name).string(); };
+  write_small_folder(at("pictures"), 2);
+  const auto files = [] {
+    std::error_code none;
+    return std::distance(std::filesystem::directory_iterator(cache_of_tests() / "hinge", none), {});
+  };
+  std::vector<std::string> train = {"train", "--model", "resnet8", "--data", "folder", "--data-dir", at("pictures"), "--image-size", "32", "--epochs", "1", "--batch", "4", "--held-out", "1", "--no-cache", "--out", at("a")};
+  const auto before = files();
+  REQUIRE(run_hinge(train).code == 0);
+  CHECK(files() == before);
+  train.back() = at("b"), train.erase(train.end() - 3);
+  REQUIRE(run_hinge(train).code == 0);
+  CHECK(files() == before + 2);
+  CHECK(slurp(at("a/inputs.json")) == slurp(at("b/inputs.json")));
+}
+
 TEST_CASE("torchvision's ResNet-18 goes in, is compressed on photographs and goes out to ONNX with the same logits", "[night]") {
   const char* variable = std::getenv("HINGE_SHARED");
   const std::string folder = std::string(variable ? variable : "../shared") + "/data/imagenette-mini";

@@ -5,6 +5,7 @@
 
 #include "engine/io/json.h"
 #include "tests/support/catch.h"
+#include "tests/support/pictures.h"
 #include "tests/tools/process.h"
 #include "tests/tools/tiny_bench.h"
 
@@ -66,4 +67,8 @@ TEST_CASE("every key of every JSON file that the program writes stands in docs/j
   check("time", io::read_json(b.at("time.json")));
   run({"prox", b.weights, "--tensor", "linear.weight", "--step", "0.01", "--json", b.at("prox.json")});
   check("prox", io::read_json(b.at("prox.json")));
+  write_small_folder(b.at("pictures"), 2);
+  run({"pack", "--data-dir", b.at("pictures"), "--out", b.at("shards"), "--json", b.at("pack.json")});
+  check("pack", io::read_json(b.at("pack.json")));
+  check("shards.json", io::read_json(b.at("shards/shards.json")));
 }

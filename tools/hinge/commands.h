@@ -24,6 +24,7 @@ Action declare_reproduce(CLI::App& app);
 Action declare_time(CLI::App& app);
 Action declare_reference(CLI::App& app);
 Action declare_prox(CLI::App& app);
+Action declare_pack(CLI::App& app);
 
 // Left out of --help, of completions and of the reference.
 bool is_hidden(const CLI::App& command);

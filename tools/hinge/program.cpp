@@ -87,6 +87,7 @@ Actions declare_all(CLI::App& app) {
   add("time", "Say how fast networks run on this machine, and each of their layers.", &declare_time);
   add("reproduce", "Make rows of the paper's tables, with controls, and the table of what came out.", &declare_reproduce);
   add("prox", "Apply a regulariser's proximal step to one matrix of a file.", &declare_prox);
+  add("pack", "Pack a folder of pictures into a few large files.", &declare_pack);
   add("info", "Count a network's parameters and operations.", &declare_info);
   add("reference", "Write docs/reference from the options.", &declare_reference);
   add("completion", "Write a script that lets a shell complete commands and options.", &declare_completion);
