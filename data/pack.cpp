@@ -19,17 +19,17 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Only what packing itself makes may be there, and no index. Shards are removed.
+// Only what packing itself makes may be there, and no index. It is removed, also what a process on another machine left half-written.
 void make_room(const fs::path& out) {
-  static const std::regex kShard("(train|test)-[0-9]{5,}\\.tar");
-  std::vector<fs::path> shards;
+  static const std::regex kOurs("(train|test)-[0-9]{5,}\\.tar(\\.partial-[0-9]+)?|shards\\.json\\.partial-[0-9]+");
+  std::vector<fs::path> old;
   for (const fs::directory_entry& entry : fs::directory_iterator(out)) {
     const std::string name = entry.path().filename().string();
     if (name == ".lock") continue;
-    if (!std::regex_match(name, kShard)) fail_usage("--out {} holds '{}', expected no folder, an empty one, or what an interrupted packing left", out.string(), name);
-    shards.push_back(entry.path());
+    if (!std::regex_match(name, kOurs)) fail_usage("--out {} holds '{}', expected no folder, an empty one, or what an interrupted packing left", out.string(), name);
+    old.push_back(entry.path());
   }
-  for (const fs::path& shard : shards) fs::remove(shard);
+  for (const fs::path& path : old) fs::remove(path);
 }
 
 // Everything that could go wrong with names, before anything is written.

@@ -178,6 +178,8 @@ TEST_CASE("an interrupted packing leaves no index and no half file, and the next
   // As a killed process leaves it, with more and smaller shards.
   write_bytes(packing.shards / "train-00099.tar", {'x'});
   write_bytes(packing.shards / "train-00100.tar.partial-999999999", {'x'});
+  write_bytes(packing.shards / "test-00100.tar.partial-1", {'x'});  // a process of that number is here, the writer was elsewhere
+  write_bytes(packing.shards / "shards.json.partial-1", {'x'});
   packing.pack();
   for (const std::string& name : packing.names()) CHECK_FALSE((name == "train-00099.tar" || name.find("partial") != std::string::npos));
   CHECK(packing.load(packing.shards).fingerprint == packing.load(packing.pictures).fingerprint);

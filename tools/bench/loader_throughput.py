@@ -76,12 +76,14 @@ def main():
     print(f"{len(files)} pictures of {sum(p.stat().st_size for p in files) / len(files) / 1000:.1f} kB, to {options.size} x {options.size}; {options.rounds} rounds of {options.images}\n")
     print("| | images/s of one core, median | least, most | by torchvision's |\n| --- | --- | --- | --- |")
     base = statistics.median(rates["torchvision"])
-    for name, values in rates.items():
+    for name in [name for name in ("whole", "crop", "packed", "torchvision", "decode_jpeg") if name in rates]:
+        values = rates[name]
         median = statistics.median(values)
         print(f"| {name} | {median:.0f} | {min(values):.0f}, {max(values):.0f} | {median / base:.2f} |")
     print("\n| stage of crop | ms a picture | share |\n| --- | --- | --- |")
     total = sum(statistics.median(values) for values in stages.values())
-    for name, values in stages.items():
+    for name in ("read", "decode", "resample", "normalise"):
+        values = stages[name]
         print(f"| {name} | {statistics.median(values):.3f} | {statistics.median(values) / total:.0%} |")
 
 
