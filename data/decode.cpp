@@ -163,6 +163,7 @@ bool read_part(JpegReader& reader, const Wanted& wanted, Part& part) {
   jpeg_start_decompress(&info);
   // A sample of colour is up to four pixels, and each pixel is made of two of them per side: with a margin of two samples, that of
   // the picture's edge or of the cut, which has one, stays outside.
+  // libjpeg-turbo 2.1 needs it for columns only: skipping rows, it decodes what the next ones read.
   const Range rows = range_of(wanted.box.top, wanted.box.height, part.eighths, 2 * info.max_v_samp_factor, info.output_height);
   const Range columns = range_of(wanted.box.left, wanted.box.width, part.eighths, 2 * info.max_h_samp_factor, info.output_width);
   JDIMENSION left = columns.begin, width = columns.end - columns.begin;

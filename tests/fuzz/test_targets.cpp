@@ -78,7 +78,7 @@ double seconds_since(std::chrono::steady_clock::time_point then) {
 }  // namespace
 
 TEST_CASE("every input that was kept is taken or refused as promised, and what is called seed is taken") {
-  REQUIRE(targets().size() == 12);
+  REQUIRE(targets().size() == 13);
   for (const Target& target : targets()) {
     const std::vector<Input> corpus = corpus_of(target);
     CHECK(std::ranges::any_of(corpus, [](const Input& input) { return input.file.starts_with("seed"); }));

@@ -30,7 +30,7 @@ TEST_CASE("the reference of the command line is the program's own: else run tool
   const Outcome outcome = run_hinge({"reference", scratch.folder().string()});
   INFO(outcome.output);
   REQUIRE(outcome.code == 0);
-  CHECK(names_in(scratch.folder()).size() == 13);
+  CHECK(names_in(scratch.folder()).size() == 14);
   check_current(HINGE_SOURCE_DIR "/docs/reference", scratch.folder());
 }
 

@@ -99,6 +99,9 @@ TEST_CASE("what was seen of pictures is in the user's cache, unless --no-cache i
   const io::Scratch scratch;
   const auto at = [&](const std::string& name) { return (scratch.folder() / name).string(); };
   write_small_folder(at("pictures"), 2);
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(at("pictures"))) {  // what is new is looked at once more
+    std::filesystem::last_write_time(entry.path(), std::filesystem::file_time_type::clock::now() - std::chrono::hours(1));
+  }
   const auto files = [] {
     std::error_code none;
     return std::distance(std::filesystem::directory_iterator(cache_of_tests() / "hinge", none), {});
