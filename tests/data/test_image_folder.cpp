@@ -79,6 +79,31 @@ TEST_CASE("an image's pixels are those of its file, resized and cropped in the m
   }
 }
 
+TEST_CASE("large JPEGs: images to score are the whole picture's, crops to train on come from a smaller one") {
+  const TemporaryFolder folder;
+  write_small_folder(folder.path(), 1);
+  const Bytes jpeg = jpeg_of(noise_picture(150, 170, 3), JpegForm{});
+  for (const char* part : {"train", "val"}) {
+    for (const char* name : {"bird", "cat", "dog"}) {
+      std::filesystem::remove_all(folder.path() / part / name);
+      write_bytes(folder.path() / part / name / "0.jpg", jpeg);
+    }
+  }
+  const Dataset set = load_dataset("folder", folder.path(), {.size = 16, .resize = 18, .crop_area = 0.5});
+  const Picture picture = read_picture(folder.path() / "val/dog/0.jpg");
+  std::vector<std::uint8_t> pixels(16 * 16 * 3), expected(pixels.size());
+  resample(picture, centre_crop(150, 170, 18, 16), expected.data());
+  set.test.source->read(0, pixels.data());
+  CHECK(pixels == expected);
+  const Box box = random_box(150, 170, {.least_area = 0.5}, 1, 2, 0);
+  resample(picture, {.box = box, .height = 16, .width = 16, .top = 0, .left = 0, .size = 16}, expected.data());
+  set.train.source->read_crop(0, 1, 2, pixels.data());
+  CHECK(pixels != expected);
+  double difference = 0.0;
+  for (std::size_t i = 0; i < pixels.size(); ++i) difference += std::abs(pixels[i] - expected[i]) / static_cast<double>(pixels.size());
+  CHECK(difference <= 8.0);  // of noise, the hardest
+}
+
 TEST_CASE("batches of a folder do not depend on threads, and crops change with epoch and seed only") {
   const TemporaryFolder folder;
   write_small_folder(folder.path(), 6);

@@ -308,6 +308,7 @@ TEST_CASE("an index that doesn't fit together is refused by name") {
   CHECK_THAT(refusal("\"bird/", "\"bird/../"), contains("in none of the classes"));
   CHECK_THAT(refusal("\"sizes\":[", "\"sizes\":[1,"), contains("names and"));
   CHECK_THAT(refusal("\"sizes\":[", "\"sizes\":[18446744073709551615"), contains("x/shards.json"));
+  CHECK_THAT(refusal("\"bytes\":", "\"bytes\":1"), contains("the pictures of test-00000.tar take"));
   CHECK_THAT(refusal("\"checksum\":\"", "\"checksum\":\"z"), contains("8 hexadecimal digits"));
   CHECK_THAT(refusal("\"classes\":[\"bird\",\"cat\",\"dog\"]", "\"classes\":[\"bird\"]"), contains("1 classes"));
   CHECK_THAT(refusal("\"train\"", "\"drain\""), contains("x/shards.json"));
