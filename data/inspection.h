@@ -21,8 +21,9 @@ struct Colours {
   Normalization normalization() const;
 };
 
-// Decodes every picture of the list that the cache doesn't know (inspection_cache.h), by options.threads threads, and takes out those that are broken: with a warning each where
-// options.skip_broken says so, else with an Error that names them. What the middles of the others add up to. Error if none is left.
+// Decodes every picture of the list that the cache doesn't know (inspection_cache.h), by options.threads threads, and takes out
+// those that are broken: with a warning each where options.skip_broken says so, else with an Error that names them. What the
+// middles of the others add up to. Error if none is left.
 Colours keep_whole(PictureList& list, const FolderOptions& options, std::vector<std::string>& warnings);
 
 }  // namespace hinge::data

@@ -49,8 +49,8 @@ std::string member_name(const char* set, const PictureFile& file);
 // Of the index in `text`, which `origin` names in errors. Places and stamps of the files are filled in.
 ShardIndex parse_index(std::string_view text, const std::string& origin);
 
-// The pictures of a folder of shards. Looks whether every shard is there and as long as the index says; that a picture lies where it should
-// is looked at when it is read. An Error names the shard.
+// The pictures of a folder of shards. Looks whether every shard is there and as long as the index says; that a picture lies where
+// it should is looked at when it is read. An Error names the shard.
 PictureSets open_shards(const std::filesystem::path& dir);
 
 // Reads everything: an Error names the first shard whose checksum differs. How many bytes that were.
