@@ -12,6 +12,9 @@
 
 namespace hinge {
 
+class ProcessGroup;
+class TensorSums;
+
 struct DeviceMemory {
   std::size_t total = 0, free = 0;  // bytes, of the device, as the driver sees them
 };
@@ -30,6 +33,8 @@ class Accelerator {
   virtual int count() const = 0;
   virtual std::string why_none() const = 0;
   virtual std::string name(int index) const = 0;
+  // Of this device and no other of any machine ("" where nobody knows).
+  virtual std::string identity(int /*index*/) const { return ""; }
   virtual DeviceMemory memory(int index) const = 0;
 
   // nullptr where the device has not that much left.
@@ -53,6 +58,10 @@ class Accelerator {
   virtual void begin_capture(int index) = 0;
   virtual std::unique_ptr<CapturedGraph> end_capture(int index) = 0;
   virtual bool is_capturing(int index) const = 0;
+
+  // Sums over the ranks of `group`, of which each has a device of its own: null where this device has no way to them but the host.
+  // Every rank calls it.
+  virtual std::unique_ptr<TensorSums> sums(ProcessGroup& group, int index);
 };
 
 // The registered one; null in a build for the CPU alone.

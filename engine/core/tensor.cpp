@@ -75,6 +75,31 @@ void Tensor::copy_from(const Tensor& from) {
   }
 }
 
+void Tensor::copy_range_from(const Tensor& from, std::int64_t begin, std::int64_t to, std::int64_t count) {
+  require(defined() && from.defined() && from.dtype_ == dtype_ && from.device() == device(), "tensor: a part of {} on {} can't become one of {} on {}", name_of(from.dtype_), from.device().to_string(), name_of(dtype_), device().to_string());
+  require(begin >= 0 && to >= 0 && count >= 0 && begin + count <= from.size() && to + count <= size(), "tensor: elements {} to {} of {} can't become elements {} to {} of {}", begin, begin + count, from.size(), to, to + count, size());
+  if (count == 0) return;
+  const std::size_t each = size_of(dtype_), bytes = static_cast<std::size_t>(count) * each;
+  std::byte* target = storage_->data() + static_cast<std::size_t>(to) * each;
+  const std::byte* source = from.storage_->data() + static_cast<std::size_t>(begin) * each;
+  if (device().is_cpu()) {
+    std::memmove(target, source, bytes);
+  } else {
+    accelerator()->copy_within(target, source, bytes, device().index);
+  }
+}
+
+Tensor Tensor::rows(std::int64_t begin, std::int64_t end) const {
+  require(shape_.rank() > 0 && begin >= 0 && begin <= end && end <= dim(0), "tensor: rows {} to {} of shape {}", begin, end, shape_);
+  std::array<std::int64_t, Shape::kMaxRank> extents{};
+  extents[0] = end - begin;
+  for (int axis = 1; axis < shape_.rank(); ++axis) extents[static_cast<std::size_t>(axis)] = dim(axis);
+  Tensor part = empty(Shape(std::span(extents).first(static_cast<std::size_t>(shape_.rank()))), dtype_, device());
+  const std::int64_t of_one = dim(0) == 0 ? 0 : size() / dim(0);
+  part.copy_range_from(*this, begin * of_one, 0, part.size());
+  return part;
+}
+
 Tensor Tensor::reshaped(Shape shape) const {
   require(shape.size() == size(), "tensor: {} can't be seen as {}", shape_, shape);
   Tensor result = detached();

@@ -69,6 +69,10 @@ class Tensor {
   Tensor copy_on(Device device) const { return this->device() == device ? clone() : to(device); }
   // Overwrites the elements with those of `from`, on whatever device it lies; shape and type must agree.
   void copy_from(const Tensor& from);
+  // Elements [to, to + count) become elements [begin, begin + count) of `from`, on the same device, in row-major order.
+  void copy_range_from(const Tensor& from, std::int64_t begin, std::int64_t to, std::int64_t count);
+  // A copy of the rows [begin, end) of axis 0, on the same device, without history.
+  Tensor rows(std::int64_t begin, std::int64_t end) const;
   // The same buffer under another shape of equal size, without history.
   Tensor reshaped(Shape shape) const;
   // The same buffer without history.

@@ -4,6 +4,7 @@
 #include <map>
 
 #include "engine/core/error.h"
+#include "engine/cuda/group_sums.h"
 #include "kernels/elementwise.h"
 #include "kernels/registry.h"
 #include "kernels/simt/device.h"
@@ -30,6 +31,7 @@ class SimtAccelerator : public Accelerator {
   int count() const override { return simt::device_count(); }
   std::string why_none() const override { return simt::why_no_device(); }
   std::string name(int index) const override { return simt::device_name(index); }
+  std::string identity(int index) const override { return simt::device_identity(index); }
   DeviceMemory memory(int index) const override {
     const simt::MemoryState state = simt::memory_state(index);
     return {state.total, state.free};
@@ -63,6 +65,8 @@ class SimtAccelerator : public Accelerator {
     return std::make_unique<SimtGraph>(simt::end_capture(stream(index)), stream(index));
   }
   bool is_capturing(int index) const override { return capturing_ == index; }
+
+  std::unique_ptr<TensorSums> sums(ProcessGroup& group, int index) override { return sums_on_device(group, index); }
 
  private:
   std::map<int, simt::NativeStream> streams_;

@@ -9,6 +9,7 @@
 #include <mpi.h>
 
 #include <chrono>
+#include <deque>
 #include <thread>
 #include <vector>
 #endif
@@ -32,6 +33,8 @@ bool launched_by_mpi() {
 }
 
 int local_ranks() { return std::max(1, number_of({"OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS", "SLURM_NTASKS_PER_NODE"}, 1)); }
+
+int local_rank() { return number_of({"OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "SLURM_LOCALID"}, 0); }
 
 #ifndef HINGE_MPI
 
@@ -60,6 +63,54 @@ void check(int code, const char* what) {
   fail("MPI: {}: {}", what, std::string(text, static_cast<std::size_t>(length)));
 }
 
+// A sum of floats in two exchanges: every rank receives its part of the numbers from all and adds it up, then everybody receives
+// everybody's part. 2 (n - 1) / n of the bytes go out of each rank, as in a ring, and the order of the sum is that of the ranks,
+// whatever MPI it is. (OpenMPI's own MPI_Iallreduce goes up and down a tree with all of the bytes: a step of two ranks on a cable of
+// 50 Mbit/s took 421 ms with it and buckets of 1 MiB, and takes 217 with this and buckets of 256 KiB.)
+class FloatSum {
+ public:
+  FloatSum(std::span<float> values, int rank, int size, MPI_Comm parts) : values_(values) {
+    for (int other = 0; other < size; ++other) {
+      const Slice part = slice_of(static_cast<std::int64_t>(values.size()), other, size);
+      counts_.push_back(static_cast<int>(part.count())), begins_.push_back(static_cast<int>(part.begin));
+    }
+    mine_ = slice_of(static_cast<std::int64_t>(values.size()), rank, size);
+    received_.resize(static_cast<std::size_t>(size * mine_.count()));
+    same_.assign(static_cast<std::size_t>(size), static_cast<int>(mine_.count()));
+    for (int other = 0; other < size; ++other) places_.push_back(static_cast<int>(other * mine_.count()));
+    check(MPI_Ialltoallv(values.data(), counts_.data(), begins_.data(), MPI_FLOAT, received_.data(), same_.data(), places_.data(), MPI_FLOAT, parts, &request_), "sum");
+  }
+
+  // Goes on to the second exchange if the first is over. False while it isn't.
+  bool is_added_up(MPI_Comm wholes) {
+    if (added_up_) return true;
+    if (!is_over()) return false;
+    const auto part = static_cast<std::size_t>(mine_.count());
+    float* const total = values_.data() + mine_.begin;
+    for (std::size_t i = 0; i < part; ++i) total[i] = received_[i];
+    for (std::size_t at = part; at < received_.size(); at += part) {
+      for (std::size_t i = 0; i < part; ++i) total[i] += received_[at + i];
+    }
+    check(MPI_Iallgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, values_.data(), counts_.data(), begins_.data(), MPI_FLOAT, wholes, &request_), "sum");
+    return added_up_ = true;
+  }
+  bool is_done() { return done_ = done_ || (added_up_ && is_over()); }
+
+ private:
+  bool is_over() {
+    int over = 0;
+    check(MPI_Test(&request_, &over, MPI_STATUS_IGNORE), "sum");
+    return over != 0;
+  }
+
+  std::span<float> values_;
+  Slice mine_;
+  std::vector<int> counts_, begins_, same_, places_;  // elements of the exchanges: of every rank's part, and of what comes for mine
+  std::vector<float> received_;
+  MPI_Request request_ = MPI_REQUEST_NULL;
+  bool added_up_ = false, done_ = false;
+};
+
 class MpiGroup final : public ProcessGroup {
  public:
   explicit MpiGroup(const MpiOptions& options) : options_(options) {
@@ -68,6 +119,8 @@ class MpiGroup final : public ProcessGroup {
     MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
     MPI_Comm_rank(MPI_COMM_WORLD, &rank_);
     MPI_Comm_size(MPI_COMM_WORLD, &size_);
+    check(MPI_Comm_dup(MPI_COMM_WORLD, &parts_), "start");
+    check(MPI_Comm_dup(MPI_COMM_WORLD, &wholes_), "start");
     char name[MPI_MAX_PROCESSOR_NAME];
     int length = 0;
     MPI_Get_processor_name(name, &length);
@@ -88,13 +141,19 @@ class MpiGroup final : public ProcessGroup {
   }
 
   std::unique_ptr<Pending> start_sum(std::span<float> values) override {
-    require(values.size() <= kMost, "MPI: a sum of {} numbers, at most {} go into one", values.size(), kMost);
-    MPI_Request request = MPI_REQUEST_NULL;
-    check(MPI_Iallreduce(MPI_IN_PLACE, values.data(), static_cast<int>(values.size()), MPI_FLOAT, MPI_SUM, MPI_COMM_WORLD, &request), "sum");
-    return std::make_unique<Started>(*this, request);
+    require(values.size() * static_cast<std::size_t>(size_) <= kMost, "MPI: a sum of {} numbers on {} ranks, at most {} pass through one rank", values.size(), size_, kMost);
+    auto sum = std::make_shared<FloatSum>(values, rank_, size_, parts_);
+    underway_.push_back(sum);
+    return std::make_unique<Started>(*this, std::move(sum));
   }
 
+  // Second exchanges begin in the order of the sums, on every rank: MPI tells collectives apart by their order.
   void progress() override {
+    for (const auto& sum : underway_) {
+      if (!sum->is_added_up(wholes_)) break;
+    }
+    while (!underway_.empty() && underway_.front()->is_done()) underway_.pop_front();
+    if (!underway_.empty()) return;
     int flag = 0;
     MPI_Iprobe(MPI_ANY_SOURCE, kHereTag, MPI_COMM_WORLD, &flag, MPI_STATUS_IGNORE);
   }
@@ -109,10 +168,15 @@ class MpiGroup final : public ProcessGroup {
 
  private:
   struct Started final : Pending {
-    Started(MpiGroup& group, MPI_Request request) : group(group), request(request) {}
-    void wait() override { group.wait(request, "the gradients of a step"); }
+    Started(MpiGroup& group, std::shared_ptr<FloatSum> sum) : group(group), sum(std::move(sum)) {}
+    void wait() override {
+      group.wait_until("the gradients of a step", [&] {
+        group.progress();
+        return sum->is_done();
+      });
+    }
     MpiGroup& group;
-    MPI_Request request;
+    std::shared_ptr<FloatSum> sum;
   };
 
   void broadcast_bytes(char* bytes, std::uint64_t size, int root) {
@@ -122,11 +186,17 @@ class MpiGroup final : public ProcessGroup {
   }
 
   void wait(MPI_Request& request, const char* what) {
-    const auto begun = Clock::now();
-    for (;;) {
+    wait_until(what, [&] {
       int done = 0;
       check(MPI_Test(&request, &done, MPI_STATUS_IGNORE), what);
-      if (done != 0) return;
+      return done != 0;
+    });
+  }
+
+  template <class Done>
+  void wait_until(const char* what, const Done& done) {
+    const auto begun = Clock::now();
+    while (!done()) {
       const double waited = seconds_since(begun);
       if (waited < kLooking) continue;
       if (waited > options_.timeout_seconds) say_who_is_missed(what);
@@ -166,6 +236,8 @@ class MpiGroup final : public ProcessGroup {
   MpiOptions options_;
   int rank_ = 0, size_ = 1;
   std::vector<std::string> hosts_;
+  MPI_Comm parts_ = MPI_COMM_NULL, wholes_ = MPI_COMM_NULL;  // of the two exchanges of float sums
+  std::deque<std::shared_ptr<FloatSum> > underway_;
 };
 
 }  // namespace

@@ -1,7 +1,7 @@
 // A ProcessGroup over MPI: what mpirun and srun start.
 //
-// Its own collectives are all that is used (Allreduce and Broadcast, the float sums non-blocking); there is no transport and
-// no launcher of ours. A rank that dies ends the job by MPI's own doing, with its number and signal. One that hangs is named:
+// MPI's collectives are all that is used (Alltoall and Allgather for sums of gradients, Allreduce and Broadcast for the rest, all
+// non-blocking); there is no transport and no launcher of ours. A rank that dies ends the job by MPI's own doing, with its number and signal. One that hangs is named:
 // who has waited for `timeout_seconds` tells everybody that it is there, and who doesn't say so within a tenth of that time is
 // who is missed.
 //
@@ -16,8 +16,9 @@ namespace hinge {
 
 // Was this process started by mpirun or srun, as one of several? From the environment: OpenMPI's, MPICH's, PMI's and Slurm's names.
 bool launched_by_mpi();
-// Ranks on this machine; 1 where nothing is said.
+// Ranks on this machine, and this one's number among them; 1 and 0 where nothing is said.
 int local_ranks();
+int local_rank();
 
 struct MpiOptions {
   double timeout_seconds = 600.0;  // longer than the slowest rank may take for a step, an evaluation or a surgery

@@ -1,5 +1,6 @@
 #include "engine/train/batch_memory.h"
 
+#include <algorithm>
 #include <optional>
 
 #include "engine/optim/sgd.h"
@@ -42,10 +43,10 @@ int batch_that_fits(const Network& network, const OutOfMemory& error, int batch)
   return large->batch;
 }
 
-std::string with_advice(const OutOfMemory& error, const Network& network, int batch) {
-  const int fits = batch_that_fits(network, error, batch);
-  return fits == 0 ? fmt::format("{}; not even one image at a time fits", error.what())
-                   : fmt::format("{}; with a batch of {} instead of {} it fits", error.what(), fits, batch);
+std::string with_advice(const OutOfMemory& error, const Network& network, int batch, int pieces) {
+  const int piece = (batch + pieces - 1) / pieces, fits = batch_that_fits(network, error, piece);
+  if (fits == 0) return fmt::format("{}; not even one image at a time fits", error.what());
+  return fmt::format("{}; with a batch of {} instead of {} it fits, or with the same batch in {} pieces (--accumulate {})", error.what(), std::min(batch, fits * pieces), batch, (batch + fits - 1) / fits, (batch + fits - 1) / fits);
 }
 
 }  // namespace hinge

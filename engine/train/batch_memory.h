@@ -14,7 +14,7 @@ namespace hinge {
 // and an eighth less until it fits.
 int batch_that_fits(const Network& network, const OutOfMemory& error, int batch);
 
-// What `error` says, and the batch that would fit in place of `batch`.
-std::string with_advice(const OutOfMemory& error, const Network& network, int batch);
+// What `error` says, and the batch that would fit in place of `batch` images in `pieces`; or in how many pieces these would.
+std::string with_advice(const OutOfMemory& error, const Network& network, int batch, int pieces = 1);
 
 }  // namespace hinge

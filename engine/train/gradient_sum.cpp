@@ -4,36 +4,38 @@
 
 namespace hinge {
 
-void GradientSum::ready(std::size_t i, const Tensor& gradient) {
-  if (buckets_.empty() || buckets_.back()->sum) buckets_.push_back(std::make_unique<Bucket>());
-  Bucket& bucket = *buckets_.back();
-  const auto values = gradient.values<float>();
-  bucket.parts.push_back({i, static_cast<std::int64_t>(bucket.values.size()), gradient.size()});
-  bucket.values.insert(bucket.values.end(), values.begin(), values.end());
-  if (static_cast<std::int64_t>(bucket.values.size()) >= size_) start();
-  group_.progress();
+void GradientSum::ready(std::size_t i, const Tensor& tensor) {
+  if (!buckets_.empty() && !buckets_.back().started && buckets_.back().used + tensor.size() > buckets_.back().values.size()) start();
+  if (buckets_.empty() || buckets_.back().started) buckets_.push_back({.values = Tensor::empty({std::max(size_, tensor.size())}, DType::kFloat32, stream_.device()), .parts = {}});
+  Bucket& bucket = buckets_.back();
+  bucket.values.copy_range_from(tensor, 0, bucket.used, tensor.size());
+  bucket.parts.push_back({i, bucket.used, tensor.size()});
+  bucket.used += tensor.size();
+  if (bucket.used == bucket.values.size()) start();
+  sums_.progress();
 }
 
 void GradientSum::start() {
-  Bucket& bucket = *buckets_.back();
-  bucket.sum = group_.start_sum(bucket.values);
+  Bucket& bucket = buckets_.back();
+  bucket.started = true;
+  if (bucket.used > 0) sums_.start(bucket.values, bucket.used, stream_);
 }
 
-void GradientSum::finish(std::vector<Tensor>& gradients) {
-  std::vector<bool> seen(gradients.size(), false);
-  for (const auto& bucket : buckets_) {
-    for (const Part& part : bucket->parts) seen[part.leaf] = true;
+void GradientSum::finish(std::vector<Tensor>& tensors) {
+  std::vector<bool> seen(tensors.size(), false);
+  for (const Bucket& bucket : buckets_) {
+    for (const Part& part : bucket.parts) seen[part.tensor] = true;
   }
-  for (std::size_t i = 0; i < gradients.size(); ++i) {
-    if (!seen[i]) ready(i, gradients[i]);
+  for (std::size_t i = 0; i < tensors.size(); ++i) {
+    if (!seen[i]) ready(i, tensors[i]);
   }
-  if (!buckets_.empty() && !buckets_.back()->sum) start();
-  for (const auto& bucket : buckets_) {
-    bucket->sum->wait();
-    for (const Part& part : bucket->parts) {
-      Tensor total = Tensor::empty(gradients[part.leaf].shape());
-      std::copy_n(bucket->values.begin() + part.begin, part.size, total.mutable_data());
-      gradients[part.leaf] = std::move(total);
+  if (!buckets_.empty() && !buckets_.back().started) start();
+  sums_.join(stream_);
+  for (const Bucket& bucket : buckets_) {
+    for (const Part& part : bucket.parts) {
+      Tensor total = Tensor::empty(tensors[part.tensor].shape(), DType::kFloat32, stream_.device());
+      total.copy_range_from(bucket.values, part.begin, 0, part.size);
+      tensors[part.tensor] = std::move(total);
     }
   }
   buckets_.clear();

@@ -1,44 +1,46 @@
-// Gradients added up over the ranks of a group while the backward pass goes on.
+// Tensors added up over the ranks of a group, in buckets: gradients while the backward pass goes on, running statistics behind it.
 //
-// Gradients are copied into buckets in the order in which they become ready, the last layers' first; a full bucket's sum is
+// Tensors are copied into buckets in the order in which they become ready, the last layers' gradients first; a full bucket's sum is
 // started at once and runs beside the layers that are still to come (Li et al., "PyTorch Distributed", VLDB 2020, section 3.2.3).
 // Every rank fills the same buckets: the order is the tape's.
 #pragma once
 
-#include <memory>
 #include <vector>
 
-#include "engine/core/process_group.h"
-#include "engine/core/tensor.h"
+#include "engine/core/tensor_sums.h"
 
 namespace hinge {
 
 class GradientSum {
  public:
-  static constexpr std::int64_t kBucket = 1 << 18;  // floats, 1 MiB: ResNet-20 has one, ResNet-56 four
+  static constexpr std::int64_t kBucket = 1 << 16;        // floats, 256 KiB: ResNet-20 has five, ResNet-56 fourteen
+  static constexpr std::int64_t kDeviceBucket = 1 << 21;  // of a GPU, 8 MiB, as a sum's start costs some 10 us: ResNet-50 has 13
 
-  explicit GradientSum(ProcessGroup& group, std::int64_t bucket = kBucket) : group_(group), size_(bucket) {}
+  GradientSum(TensorSums& sums, const Stream& stream, std::int64_t bucket) : sums_(sums), stream_(stream), size_(bucket) {}
+  GradientSum(TensorSums& sums, const Stream& stream) : GradientSum(sums, stream, stream.device().is_cpu() ? kBucket : kDeviceBucket) {}
 
-  // The gradient of leaf `i` as this rank has it; it may change afterwards. On the CPU.
-  void ready(std::size_t i, const Tensor& gradient);
-  // What was not ready yet joins; then gradients[i] are the sums.
-  void finish(std::vector<Tensor>& gradients);
+  // Tensor `i`, on the stream's device, as this rank has it; it may change afterwards.
+  void ready(std::size_t i, const Tensor& tensor);
+  // Those of `tensors` that were not ready yet join; then all are the sums, in memory of their own.
+  void finish(std::vector<Tensor>& tensors);
 
  private:
   struct Part {
-    std::size_t leaf;
+    std::size_t tensor;
     std::int64_t begin, size;
   };
   struct Bucket {
-    std::vector<float> values;
+    Tensor values;
+    std::int64_t used = 0;
     std::vector<Part> parts;
-    std::unique_ptr<ProcessGroup::Pending> sum;
+    bool started = false;
   };
   void start();
 
-  ProcessGroup& group_;
+  TensorSums& sums_;
+  Stream stream_;
   std::int64_t size_;
-  std::vector<std::unique_ptr<Bucket>> buckets_;  // all but the last are underway
+  std::vector<Bucket> buckets_;  // all but the last are underway
 };
 
 }  // namespace hinge

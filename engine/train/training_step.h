@@ -14,7 +14,11 @@
 // is the first to know, and the weights it can name are already changed.
 //
 // In a group each rank's step takes its part of the batch; gradients, loss and counts are those of the whole, and so are the
-// running statistics: the mean of the ranks', or those of all images with synchronised BatchNorm.
+// running statistics: the mean of the ranks', or those of all images with synchronised BatchNorm. On GPUs a rank queues its step,
+// sums included, and waits until every rank has: who hangs is named before anybody waits for a GPU.
+//
+// In `pieces` (gradient accumulation) a step takes its images one piece after another and adds the gradients up: those of the
+// mean over the batch, with the memory of a piece. BatchNorm's statistics are then a piece's.
 #pragma once
 
 #include <functional>
@@ -24,6 +28,7 @@
 
 #include "engine/core/accelerator.h"
 #include "engine/core/process_group.h"
+#include "engine/core/tensor_sums.h"
 #include "engine/nn/network.h"
 #include "engine/ops/loss.h"
 #include "engine/optim/optimizer.h"
@@ -35,8 +40,9 @@ struct StepOptions {
   std::uint64_t seed = 0;      // of dropout
   Network* teacher = nullptr;  // for distillation; on the network's device
   bool graph = true;
-  ProcessGroup* group = nullptr;  // on the CPU
+  ProcessGroup* group = nullptr;
   bool synchronize_batch_norm = false;
+  int pieces = 1;  // at most a rank's images; a smaller batch has as many as its smallest part has images
 };
 
 struct StepOutcome {
@@ -56,7 +62,8 @@ class TrainingStep {
   TrainingStep& operator=(const TrainingStep&) = delete;
 
   // images : [N, H, W, C], labels : [N] int32 in range (check_labels), both on the CPU or on the stream's device.
-  // Queues the step and returns; the tensors can be changed when it does. Throws NotFiniteError, on every rank.
+  // Queues the step and returns, in a group when all ranks have; the tensors can be changed when it does. Throws NotFiniteError, on
+  // every rank.
   // `part`: of the batch of `batch` images, which of them these are; all, where nothing is said.
   void run(const Tensor& images, const Tensor& labels, float rate, std::uint64_t step, Slice part = {}, std::int64_t batch = 0);
   // Of the last run; waits for it. Throws NotFiniteError.
@@ -68,15 +75,22 @@ class TrainingStep {
   bool updated_in_graph() const;
 
  private:
-  struct Results {
+  struct Piece {
+    Slice images;  // of those that run() was given
     Tensor loss, counts;
+  };
+  struct Results {
+    std::vector<Piece> pieces;
     std::vector<Tensor> gradients;
   };
   struct Captured;
 
-  ForwardOptions forward_options(std::uint64_t step) const;
+  std::vector<Slice> slices() const;
+  ForwardOptions forward_options(std::uint64_t step, const Slice& piece) const;
   Results compute(const Tensor& images, const Tensor& labels, std::uint64_t step);
-  void sum_over_ranks(Results& results);
+  void average_buffers();
+  std::vector<double> totals_here(const Results& results) const;
+  void meet(const Results& results);
   void check(const Tensor& images, const Results& results, std::uint64_t step) const;
   void update(const Results& results, float rate);
   void run_eagerly(const Tensor& images, const Tensor& labels, float rate, std::uint64_t step);
@@ -88,6 +102,7 @@ class TrainingStep {
   StepOptions options_;
   Look look_;
   Stream stream_;
+  std::unique_ptr<TensorSums> sums_;  // of the group; graphs that are captured hold on to it
   std::vector<Parameter*> parameters_;
   std::string refusal_;
   Shape seen_;  // of the images of the last eager step
@@ -96,7 +111,7 @@ class TrainingStep {
   Slice part_;
   std::int64_t batch_ = 0;
   std::vector<double> totals_;  // of the group: loss x images, images, top-1, top-5
-  std::int64_t last_images_ = 0, replays_ = 0;
+  std::int64_t replays_ = 0;
   std::uint64_t last_step_ = 0;
   bool last_replayed_ = false;
 };

@@ -59,6 +59,19 @@ std::string device_name(int device) {
   return properties.name;
 }
 
+std::string device_identity(int device) {
+  cudaDeviceProp properties{};
+  check(cudaGetDeviceProperties(&properties, device), "GPU");
+  std::string text = "GPU-";
+  for (const char byte : properties.uuid.bytes) {
+    constexpr char kDigits[] = "0123456789abcdef";
+    const auto value = static_cast<unsigned char>(byte);
+    text += kDigits[value >> 4];
+    text += kDigits[value & 15];
+  }
+  return text;
+}
+
 MemoryState memory_state(int device) {
   MemoryState state;
   check(cudaSetDevice(device), "GPU");

@@ -16,6 +16,8 @@ int device_count();
 std::string why_no_device();
 // "NVIDIA H100 80GB HBM3"; needs a device.
 std::string device_name(int device);
+// "GPU-5a0c...": the same for every process that sees this GPU, and for no other GPU. The emulator's is its process's own.
+std::string device_identity(int device);
 struct MemoryState {
   std::size_t total = 0, free = 0;
 };

@@ -96,6 +96,7 @@ void host_work(const char* name, NativeStream stream, std::function<void()> work
 int device_count() { return 1; }
 std::string why_no_device() { return ""; }
 std::string device_name(int) { return "emulated GPU"; }
+std::string device_identity(int) { return "emulated GPU of process " + std::to_string(getpid()); }
 MemoryState memory_state(int) { return {device().total, device().total - device().reserved}; }
 
 void* reserve(std::size_t bytes, int) {

@@ -28,6 +28,10 @@ class DeviceAccess {
 // Work on the host in a kernel's place, queued on the stream: what a library would do on a GPU.
 void host_work(const char* name, NativeStream stream, std::function<void()> work);
 
+// What the GPUs of other ranks add to a sum's `count` values; null, as at first, where there are no others (group_sums.h).
+using OthersAdd = std::function<void(float* values, std::size_t count)>;
+void set_others(OthersAdd add);
+
 bool is_capturing();
 // For launches: `run` is recorded while capturing.
 void record(const char* name, NativeStream stream, std::function<void()> run);

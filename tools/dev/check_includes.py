@@ -11,7 +11,7 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 ROOMS = ["engine/parallel", "kernels/simt", "kernels/device", "kernels/cuda", "kernels", "engine/core", "engine/cuda", "engine/autograd", "engine/ops", "engine/graph", "engine/nn",
          "engine/optim", "engine/parallel", "engine/infer", "engine/train", "engine/io", "compress", "models", "data", "tools", "tests"]
-VENDOR = re.compile(r"^(mpi|dnnl|boost|cooperative_groups|cuda|cudnn|cublas|oneapi)")
+VENDOR = re.compile(r"^(mpi|nccl|dnnl|boost|cooperative_groups|cuda|cudnn|cublas|oneapi)")
 
 
 def table():
