@@ -4,8 +4,10 @@
 
 #include "engine/core/error.h"
 #include "engine/core/names.h"
+#include "engine/parallel/mpi_group.h"
 #include "kernels/math_mode.h"
 #include "tools/hinge/console.h"
+#include "tools/hinge/group.h"
 
 namespace hinge::cli {
 namespace {
@@ -15,11 +17,21 @@ std::string& description() {
   return text;
 }
 
+// Each rank of a machine has a GPU of its own. A launcher that shows a rank its own GPU alone (srun --gpus-per-task=1) makes it cuda:0
+// everywhere; mpirun shows all of them to all.
+DeviceChoice choose_for_rank(const std::string& device) {
+  const Accelerator* gpus = accelerator();
+  const int count = gpus == nullptr ? 0 : gpus->count();
+  if (device != "auto" || count <= 1) return choose_device(device);
+  if (local_ranks() > count) fail_usage("{} ranks on this machine and {} GPUs: start as many, or give --device cpu", local_ranks(), count);
+  return choose_device(fmt::format("cuda:{}", local_rank()));
+}
+
 }  // namespace
 
 void DeviceOptions::declare(Flags& flags, bool training) {
   flags.group("Device");
-  flags.option("--device", device, "auto (a GPU where there is one), cpu or cuda:N");
+  flags.option("--device", device, "auto (a GPU where there is one, with several ranks one each), cpu or cuda:N");
   flags.option("--precision", precision, "On a GPU: fp32, or tf32 (products rounded to 10 bits on the tensor cores)");
   flags.flag("--deterministic", deterministic, "On a GPU: only algorithms that make the same bytes in every run");
   if (training) flags.flag("--eager", eager, "On a GPU: queue every kernel by itself instead of replaying a captured graph");
@@ -29,7 +41,7 @@ Device DeviceOptions::choose() const {
   if (precision != "fp32" && precision != "tf32") {
     fail_usage("unknown precision '{}' (known: fp32, tf32){}", precision, did_you_mean(precision, {"fp32", "tf32"}));
   }
-  const DeviceChoice choice = choose_device(device);
+  const DeviceChoice choice = process_group() == nullptr ? choose_device(device) : choose_for_rank(device);
   if (!choice.note.empty()) say("{}", choice.note);
   kernels::set_math_mode({.tf32 = precision == "tf32", .deterministic = deterministic});
   description() = choice.device.is_cpu() ? "cpu" : fmt::format("{}, {}, {}", choice.device.to_string(), accelerator()->name(choice.device.index), precision);

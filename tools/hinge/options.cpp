@@ -89,6 +89,7 @@ models::ModelOptions WeightsOptions::model_options() const {
 void TrainingOptions::declare(Flags& flags) {
   flags.option("--epochs", epochs, "Passes over the training images")->check(CLI::Range(1, 100000));
   flags.option("--batch", batch, "Images per step, of all ranks together")->check(CLI::Range(1, 65536));
+  flags.option("--accumulate", accumulate, "Work through a step's images in this many pieces, one after another, and add their gradients up: the memory of a piece. BatchNorm's statistics are then a piece's")->check(CLI::Range(1, 65536));
   flags.option("--lr", lr, "Learning rate at its highest")->check(CLI::PositiveNumber);
   flags.option("--schedule", schedule, "cosine, step or constant");
   flags.option("--milestones", milestones, "Epochs at which the step schedule divides the rate by 10 (default: half and three quarters)")->delimiter(',');

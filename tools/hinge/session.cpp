@@ -2,11 +2,30 @@
 
 #include <omp.h>
 
+#include <algorithm>
+
+#include "engine/core/accelerator.h"
 #include "engine/io/json.h"
 #include "tools/hinge/group.h"
 #include "tools/hinge/resident.h"
 
 namespace hinge::cli {
+
+namespace {
+
+// Ranks on CPUs and GPUs would wait for each other's kind of sum, and two on one GPU halve it.
+void check_devices(ProcessGroup& group, Device device) {
+  const std::string mine = device.is_cpu() ? "cpu" : accelerator()->identity(device.index);
+  std::vector<std::string> all;
+  for (int rank = 0; rank < group.size(); ++rank) all.push_back(group.broadcast(mine, rank));
+  for (std::size_t rank = 0; rank < all.size(); ++rank) {
+    if ((all[rank] == "cpu") != (all[0] == "cpu")) fail_usage("rank {} computes on {}, rank 0 on {}; give --device cpu, or every rank a GPU", rank, all[rank] == "cpu" ? "the CPU" : "a GPU", all[0] == "cpu" ? "the CPU" : "a GPU");
+    const auto before = std::find(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(rank), all[rank]);
+    if (all[rank] != "cpu" && !all[rank].empty() && before != all.begin() + static_cast<std::ptrdiff_t>(rank)) fail_usage("ranks {} and {} have the same GPU ({}); every rank needs its own", before - all.begin(), rank, all[rank]);
+  }
+}
+
+}  // namespace
 
 RunFolder start_run(const std::string& command, CLI::App& app, Flags& flags, RunOptions& options) {
   if (options.json == "-") lines_to_stderr();
@@ -20,7 +39,11 @@ RunFolder start_run(const std::string& command, CLI::App& app, Flags& flags, Run
   } else if (options.out.empty()) {
     fail_usage("--out is missing: the folder for this run");
   }
-  if (!resuming) options.chosen_device = options.device.choose();  // before anything is made: what can't be had is said at once
+  const auto choose_device = [&] {
+    options.chosen_device = options.device.choose();
+    if (ProcessGroup* group = process_group()) check_devices(*group, options.chosen_device);
+  };
+  if (!resuming) choose_device();  // before anything is made: what can't be had is said at once
   nlohmann::json config = {{"command", command}, {"options", flags.values()}};
   any_rank(false);  // all ranks have what they need: else no folder is made
   std::optional<RunFolder> opened;
@@ -44,8 +67,7 @@ RunFolder start_run(const std::string& command, CLI::App& app, Flags& flags, Run
     process_group()->set_timeout(options.rank_timeout);
     say("{} ranks, {} threads each", rank_count(), omp_get_max_threads());
   }
-  if (resuming) options.chosen_device = options.device.choose();
-  if (process_group() != nullptr && !options.chosen_device.is_cpu()) fail_usage("several ranks train on the CPU, --device is {}; give --device cpu", options.chosen_device.to_string());
+  if (resuming) choose_device();
   run.restore_choices(options.conv_choices);
   return run;
 }

@@ -53,6 +53,8 @@ Trainer::Trainer(const TrainerSetup& setup, Network& network, Optimizer& optimiz
   require(loader_.batches() > 0, "{}: no training images are left after holding out {}", setup.phase, setup.split->held_out.size());
   const int least = std::min(loader_.images(), setup.options.batch);
   if (least < rank_count()) fail_usage("{}: a batch has {} images and there are {} ranks; every rank needs one", setup.phase, least, rank_count());
+  const int pieces = setup.options.accumulate;
+  if (least / rank_count() < pieces) fail_usage("{}: --accumulate {} of the {} images that {} of a batch of {}; every piece needs one", setup.phase, pieces, least / rank_count(), rank_count() == 1 ? "are all" : "a rank has", least);
 }
 
 void Trainer::restore(const io::Checkpoint& checkpoint) {
@@ -143,7 +145,7 @@ void Trainer::step(const data::Batch& batch, std::int64_t global_step) {
         hooks_.before_update(global_step_, parameters, gradients);
       };
     }
-    step_ = std::make_unique<TrainingStep>(network_, optimizer_, StepOptions{.loss = setup_.loss, .seed = setup_.seed, .teacher = setup_.teacher, .graph = !setup_.eager && global_step > looked_at_, .group = process_group(), .synchronize_batch_norm = setup_.options.sync_batch_norm}, look, stream_);
+    step_ = std::make_unique<TrainingStep>(network_, optimizer_, StepOptions{.loss = setup_.loss, .seed = setup_.seed, .teacher = setup_.teacher, .graph = !setup_.eager && global_step > looked_at_, .group = process_group(), .synchronize_batch_norm = setup_.options.sync_batch_norm, .pieces = setup_.options.accumulate}, look, stream_);
   }
   global_step_ = global_step;
   const double progress = static_cast<double>(global_step) / static_cast<double>(loader_.batches());
@@ -154,7 +156,7 @@ void Trainer::step(const data::Batch& batch, std::int64_t global_step) {
     step_->run(images, labels, static_cast<float>(schedule_.at(progress) * rate_factor()), static_cast<std::uint64_t>(global_step), {batch.first, batch.first + static_cast<std::int64_t>(labels.size())}, batch.images_in_all);
   } catch (const OutOfMemory& error) {
     step_.reset();
-    fail("{}", with_advice(error, network_, static_cast<int>(labels.size())));
+    fail("{}", with_advice(error, network_, static_cast<int>(labels.size()), setup_.options.accumulate));
   }
   const StepOutcome outcome = step_->outcome();
   sums_.loss_sum += outcome.loss * static_cast<double>(outcome.images);
