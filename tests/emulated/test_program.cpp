@@ -5,6 +5,7 @@
 #include "tests/support/catch.h"
 #include "tests/support/tiny.h"
 #include "tests/tools/process.h"
+#include "tests/tools/ranks.h"
 #include "tests/tools/tiny_bench.h"
 
 using namespace hinge;
@@ -16,13 +17,14 @@ struct Bench : TinyBench {
   Bench() : TinyBench(4) {}
   nlohmann::json result(const std::string& run) const { return nlohmann::json::parse(slurp(at(run) + "/result.json")); }
 
-  Outcome compress(const std::string& run, const std::string& device, std::vector<std::string> more = {}) const {
+  std::vector<std::string> compress_words(const std::string& run, const std::string& device, const std::vector<std::string>& more) const {
     std::vector<std::string> arguments = {"compress", "--weights", weights, "--data", "cifar10", "--data-dir", data, "--held-out", "4", "--batch", "4",
                                           "--epochs", "1", "--search-epochs", "1", "--check-every", "2", "--target", "flops=0.6", "--seed", "3",
                                           "--device", device, "--out", at(run)};
     arguments.insert(arguments.end(), more.begin(), more.end());
-    return run_hinge(arguments);
+    return arguments;
   }
+  Outcome compress(const std::string& run, const std::string& device, const std::vector<std::string>& more = {}) const { return run_hinge(compress_words(run, device, more)); }
 };
 
 }  // namespace
@@ -62,6 +64,32 @@ TEST_CASE("a run on the emulated GPU gives the same bytes eagerly and by graph")
     REQUIRE(outcome.code == 0);
   }
   CHECK(slurp(b.at("graph") + "/model.safetensors") == slurp(b.at("eager") + "/model.safetensors"));
+}
+
+TEST_CASE("two ranks with an emulated GPU each search, cut and fine-tune to what one makes") {
+  if (!is_there(no_ranks())) return;
+  const Bench b;
+  const std::vector<std::string> more = {"--sync-batch-norm", "--threads", "1"};
+  const Outcome one = b.compress("one", "cuda:0", more);
+  INFO(one.output);
+  REQUIRE(one.code == 0);
+  const pid_t job = start_ranks(2, b.compress_words("two", "cuda:0", more), b.at("log"));
+  const int code = wait_for(job);
+  INFO(slurp(b.at("log")));
+  REQUIRE(code == 0);
+  CHECK(b.result("two").at("ranks") == 2);
+  CHECK(b.result("two").at("environment").at("device") == "cuda:0, emulated GPU, fp32");
+  const auto kept = [&](const std::string& run) { return nlohmann::json::parse(slurp(b.at(run) + "/plan.json"))["plan"]["sets"]; };
+  REQUIRE(kept("one").size() == kept("two").size());
+  for (std::size_t set = 0; set < kept("one").size(); ++set) CHECK(kept("one")[set]["kept"] == kept("two")[set]["kept"]);
+  CHECK(b.result("two").at("held_out_error") == b.result("one").at("held_out_error"));
+  // A rank that computes elsewhere than the others, and one that shares its GPU, are told so before anything is made.
+  const int mixed = wait_for(start({"mpirun", "-n", "2", "sh", "-c", "exec \"$0\" \"$@\" --device $(test $OMPI_COMM_WORLD_RANK = 0 && echo cpu || echo cuda:0)", HINGE_BINARY, "train", "--model", "resnet8", "--data", "cifar10",
+                                    "--data-dir", b.data, "--held-out", "4", "--batch", "4", "--epochs", "1", "--out", b.at("mixed")},
+                                   b.at("log")));
+  CHECK(mixed == 2);
+  CHECK_THAT(slurp(b.at("log")), contains("rank 1 computes on a GPU, rank 0 on the CPU"));
+  CHECK_FALSE(std::filesystem::exists(b.at("mixed")));
 }
 
 TEST_CASE("the search's other optimisers run on the emulated GPU too") {

@@ -6,6 +6,7 @@
 #include "engine/nn/model_file.h"
 #include "engine/train/agreement.h"
 #include "tests/support/catch.h"
+#include "tests/tools/ranks.h"
 #include "tests/tools/tiny_bench.h"
 
 using namespace hinge;
@@ -13,28 +14,6 @@ using namespace hinge::testing;
 using nlohmann::json;
 
 namespace {
-
-// Started in a session of its own, so that nothing of it is left when the test ends.
-pid_t start_ranks(int ranks, const std::vector<std::string>& arguments, const std::filesystem::path& log) {
-  std::fflush(nullptr);
-  const pid_t child = fork();
-  if (child != 0) return child;
-  setsid();
-  for (const char* variable : {"OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"}) setenv(variable, "1", 1);
-  setenv("OMPI_MCA_rmaps_base_oversubscribe", "1", 1);
-  setenv("OMPI_MCA_hwloc_base_binding_policy", "none", 1);
-  setenv("OMP_NUM_THREADS", "1", 1);
-  std::freopen(log.c_str(), "w", stdout);
-  dup2(STDOUT_FILENO, STDERR_FILENO);
-  // RANK in an argument is the rank's number.
-  std::vector<std::string> words = {"mpirun", "-n", std::to_string(ranks), "sh", "-c", "for word do shift; set -- \"$@\" \"$(echo \"$word\" | sed \"s/RANK/$OMPI_COMM_WORLD_RANK/\")\"; done; exec \"$0\" \"$@\"", HINGE_BINARY};
-  words.insert(words.end(), arguments.begin(), arguments.end());
-  std::vector<char*> argv;
-  for (std::string& word : words) argv.push_back(word.data());
-  argv.push_back(nullptr);
-  execvp("mpirun", argv.data());
-  _exit(127);
-}
 
 // Of the processes of the job that mpirun `job` runs: rank -> process, as its environment says.
 std::map<int, pid_t> processes_of(const std::filesystem::path& run) {
@@ -49,21 +28,6 @@ std::map<int, pid_t> processes_of(const std::filesystem::path& run) {
     found[std::atoi(environment.c_str() + at + key.size())] = process;
   }
   return found;
-}
-
-bool is_there(const std::string& why_not) {
-  if (why_not.empty()) return true;
-  WARN("skipped: " << why_not);
-  return false;
-}
-// "" where there is an mpirun and the program was built with MPI.
-std::string no_ranks() {
-  if (std::system("mpirun --version >/dev/null 2>&1") != 0) return "no mpirun";
-  const auto log = std::filesystem::temp_directory_path() / ("hinge-mpi-" + std::to_string(getpid()));
-  wait_for(start_ranks(2, {"info", "--model", "resnet8"}, log));
-  const std::string said = slurp(log);
-  std::filesystem::remove(log);
-  return said.find("the work of one process") != std::string::npos ? "" : "hinge was built without MPI: " + said;
 }
 
 struct Bench : TinyBench {
@@ -205,6 +169,71 @@ TEST_CASE("a rank that is killed or hangs ends the job, which says which one it 
     CHECK(resumed.code == 0);
     CHECK(resumed.output.find("warning") == std::string::npos);
   }
+}
+
+TEST_CASE("a rank that is slow for a while is waited for, and nothing changes", "[night]") {
+  if (!is_there(no_ranks())) return;
+  const Bench b;
+  const std::vector<std::string> more = {"--model", "resnet8", "--epochs", "40", "--lr", "0.05", "--rank-timeout", "30"};
+  Outcome outcome = b.on(2, b.words("train", "even", more));
+  INFO(outcome.output);
+  REQUIRE(outcome.code == 0);
+  std::vector<std::string> words = b.words("train", "slow", more);
+  words.insert(words.end(), {"--conv-choices", b.at("even") + "/conv_choices.json"});
+  std::vector<std::string> same = b.words("train", "same", more);
+  same.insert(same.end(), {"--conv-choices", b.at("even") + "/conv_choices.json"});
+  REQUIRE(b.on(2, same).code == 0);
+  const pid_t job = start_ranks(2, words, b.at("log"));
+  for (int i = 0; i < 600 && slurp(b.at("slow") + "/metrics.jsonl").empty(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  const std::map<int, pid_t> processes = processes_of(b.at("slow"));
+  REQUIRE(processes.contains(1));
+  const std::string before = slurp(b.at("slow") + "/metrics.jsonl");
+  REQUIRE(kill(processes.at(1), SIGSTOP) == 0);
+  std::this_thread::sleep_for(std::chrono::seconds(3));
+  // The others stood still: an epoch's line at most, that was being written.
+  CHECK(std::ranges::count(slurp(b.at("slow") + "/metrics.jsonl"), '\n') <= std::ranges::count(before, '\n') + 2);
+  kill(processes.at(1), SIGCONT);
+  CHECK(wait_for(job) == 0);
+  CHECK(slurp(b.at("slow") + "/model.safetensors") == slurp(b.at("same") + "/model.safetensors"));
+}
+
+TEST_CASE("two hosts on a network train what two processes of one host train, and one that is cut off is named", "[night]") {
+  if (!is_there(no_ranks())) return;
+  const Bench b;
+  const auto on_two_hosts = [&](const std::vector<std::string>& options, const std::vector<std::string>& words) {
+    std::vector<std::string> all = {HINGE_SOURCE_DIR "/tools/dev/two_hosts.sh"};
+    all.insert(all.end(), options.begin(), options.end());
+    all.push_back(HINGE_BINARY);
+    all.insert(all.end(), words.begin(), words.end());
+    const int code = wait_for(start(all, b.at("log")));
+    return Outcome{code, slurp(b.at("log"))};
+  };
+  const std::vector<std::string> more = {"--model", "resnet8", "--epochs", "2", "--lr", "0.05"};
+  REQUIRE(b.on(2, b.words("train", "first", more)).code == 0);
+  std::vector<std::string> one_host = b.words("train", "one", more), two_hosts = b.words("train", "two", more);
+  for (auto* words : {&one_host, &two_hosts}) words->insert(words->end(), {"--conv-choices", b.at("first") + "/conv_choices.json"});
+  REQUIRE(b.on(2, one_host).code == 0);
+  const Outcome outcome = on_two_hosts({}, two_hosts);
+  if (outcome.code == 77) {
+    WARN(outcome.output);
+    return;
+  }
+  INFO(outcome.output);
+  REQUIRE(outcome.code == 0);
+  // Of two numbers the sum is the same in either order.
+  CHECK(slurp(b.at("two") + "/model.safetensors") == slurp(b.at("one") + "/model.safetensors"));
+
+  const Outcome cut = on_two_hosts({"--cut", "4"}, b.words("train", "cut", {"--model", "resnet8", "--epochs", "100000", "--lr", "0.05", "--rank-timeout", "2", "--checkpoint-every", "2"}));
+  INFO(cut.output);
+  CHECK(cut.code != 0);
+  CHECK_THAT(cut.output, contains("for 2 s rank 1 on host-2 hasn't come to"));
+  REQUIRE_FALSE(slurp(b.at("cut") + "/metrics.jsonl").empty());
+  json config = json::parse(slurp(b.at("cut") + "/config.json"));
+  config["options"]["epochs"] = std::ranges::count(slurp(b.at("cut") + "/metrics.jsonl"), '\n') + 1;
+  std::ofstream(b.at("cut") + "/config.json") << config.dump();
+  const Outcome resumed = b.on(1, {"train", "--resume", b.at("cut")});
+  INFO(resumed.output);
+  CHECK(resumed.code == 0);
 }
 
 TEST_CASE("what ranks can't do together is refused once, with exit code 2, and an error of one rank has its name", "[night]") {
