@@ -67,6 +67,8 @@ make_bundle() {
     grep -vE '/(libc|libm|libdl|librt|libpthread|ld-linux[^/]*)\.so' | xargs -I{} cp -L {} "$bundle/lib/" || exit 1
   if [ -n "$libraries" ]; then
     cp -L "$libraries"/libcudnn*.so.9 "$libraries"/libcublas.so.13 "$libraries"/libcublasLt.so.13 "$bundle/lib/" || exit 1
+    # Of several GPUs; one does without.
+    [ ! -e "$libraries/libnccl.so.2" ] || cp -L "$libraries/libnccl.so.2" "$bundle/lib/" || exit 1
   fi
   cp "$0" "$bundle/gpu_check.sh"
   cp "$here/compare_pytorch.py" "$here/bench/torch_search.py" "$bundle/"

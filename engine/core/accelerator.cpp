@@ -19,7 +19,7 @@ constexpr const char* kNotBuilt = "this program was built without CUDA (build it
 
 }  // namespace
 
-std::unique_ptr<TensorSums> Accelerator::sums(ProcessGroup&, int) { return nullptr; }
+std::unique_ptr<TensorSums> Accelerator::sums(ProcessGroup&, int, std::string&) { return nullptr; }
 
 Accelerator* accelerator() { return registered().get(); }
 
@@ -41,6 +41,8 @@ bool register_accelerator(std::unique_ptr<Accelerator> implementation) {
 void Stream::synchronize() const {
   if (!device_.is_cpu()) require_accelerator(device_).synchronize(device_.index);
 }
+
+bool Stream::is_idle() const { return device_.is_cpu() || require_accelerator(device_).is_idle(device_.index); }
 
 std::unique_ptr<Accelerator> exchange_accelerator(std::unique_ptr<Accelerator> implementation) {
   return std::exchange(registered(), std::move(implementation));

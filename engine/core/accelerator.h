@@ -47,6 +47,8 @@ class Accelerator {
 
   virtual CUstream_st* stream(int index) = 0;
   virtual void synchronize(int index) = 0;
+  // Is everything done that was queued?
+  virtual bool is_idle(int index) = 0;
   // The host's memory can be changed as soon as copy_in returns.
   virtual void copy_in(void* to, const void* from, std::size_t bytes, int index) = 0;
   virtual void copy_out(void* to, const void* from, std::size_t bytes, int index) = 0;
@@ -59,9 +61,9 @@ class Accelerator {
   virtual std::unique_ptr<CapturedGraph> end_capture(int index) = 0;
   virtual bool is_capturing(int index) const = 0;
 
-  // Sums over the ranks of `group`, of which each has a device of its own: null where this device has no way to them but the host.
-  // Every rank calls it.
-  virtual std::unique_ptr<TensorSums> sums(ProcessGroup& group, int index);
+  // Sums over the ranks of `group`, of which each has a device of its own: null where this device has no way to them but the host,
+  // and why. Every rank calls it.
+  virtual std::unique_ptr<TensorSums> sums(ProcessGroup& group, int index, std::string& why);
 };
 
 // The registered one; null in a build for the CPU alone.

@@ -33,6 +33,8 @@ class Stream {
   CUstream_st* native() const { return native_; }
   // Waits until all that was queued is done.
   void synchronize() const;
+  // Is it done already?
+  bool is_idle() const;
   // Is what is queued recorded instead of run?
   bool is_capturing() const;
 

@@ -5,11 +5,18 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
+#include <thread>
 
 namespace hinge {
+
+// What sums of gradients travel as. Rounded to bfloat16 (kernels/bfloat16.h) they are half the bytes: each rank's numbers by up to
+// 2^-8 of themselves, the sum once more; on GPUs, whose library adds in bfloat16, once for each rank.
+enum class SumPrecision { kFloat32,
+                          kBfloat16 };
 
 class ProcessGroup {
  public:
@@ -26,9 +33,15 @@ class ProcessGroup {
   // values[i] becomes its sum over all ranks. Throws Error where a rank doesn't come.
   virtual void sum(std::span<double> values) = 0;
   // The same, in the background; `values` must live until it is waited for.
-  virtual std::unique_ptr<Pending> start_sum(std::span<float> values) = 0;
+  // `owner`, of the memory, is kept until nobody needs it any more.
+  virtual std::unique_ptr<Pending> start_sum(std::span<float> values, SumPrecision precision, std::shared_ptr<const void> owner) = 0;
   // Gives sums that were started a moment of this thread.
   virtual void progress() {}
+  // Waits for what needs the other ranks without being asked of them here, such as a GPU's sum, by the clock that the others' sums
+  // are waited for by.
+  virtual void wait_until(const char* /*what*/, const std::function<bool()>& done) {
+    while (!done()) std::this_thread::yield();
+  }
   // How long a rank may be waited for.
   virtual void set_timeout(double /*seconds*/) {}
   // What `root` passes; what the others pass is ignored.

@@ -48,6 +48,7 @@ class SimtAccelerator : public Accelerator {
     return place->second;
   }
   void synchronize(int index) override { simt::synchronize(stream(index)); }
+  bool is_idle(int index) override { return simt::is_idle(stream(index)); }
   void copy_in(void* to, const void* from, std::size_t bytes, int index) override { simt::copy_in(to, from, bytes, stream(index)); }
   void copy_out(void* to, const void* from, std::size_t bytes, int index) override { simt::copy_out(to, from, bytes, stream(index)); }
   void copy_within(void* to, const void* from, std::size_t bytes, int index) override { simt::copy_within(to, from, bytes, stream(index)); }
@@ -66,7 +67,7 @@ class SimtAccelerator : public Accelerator {
   }
   bool is_capturing(int index) const override { return capturing_ == index; }
 
-  std::unique_ptr<TensorSums> sums(ProcessGroup& group, int index) override { return sums_on_device(group, index); }
+  std::unique_ptr<TensorSums> sums(ProcessGroup& group, int index, std::string& why) override { return sums_on_device(group, index, why); }
 
  private:
   std::map<int, simt::NativeStream> streams_;

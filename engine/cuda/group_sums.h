@@ -7,7 +7,8 @@
 
 namespace hinge {
 
-// Null, on every rank, where one of them has no way to the others (kernels/simt/group_sums.h). Every rank calls it.
-std::unique_ptr<TensorSums> sums_on_device(ProcessGroup& group, int index);
+// Null, on every rank, where one of them has no way to the others (kernels/simt/group_sums.h); `why` then names it and what is
+// missing. Every rank calls it.
+std::unique_ptr<TensorSums> sums_on_device(ProcessGroup& group, int index, std::string& why);
 
 }  // namespace hinge

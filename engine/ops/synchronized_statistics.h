@@ -1,9 +1,9 @@
-// One sum of 2 C numbers each way; those of a GPU pass through the host's memory.
+// Batch norm over a batch of which every rank has a part: what the ranks' own statistics and gradients come to together.
 //
 //   mean = sum_r rows_r mean_r / rows                    var = sum_r rows_r (var_r + (mean_r - mean)^2) / rows
 //   dx   = gamma rstd (dy - B / rows - xhat G / rows)    B, G: sums over all ranks of the gradients of beta and gamma
 //
-// One sum of 2 C numbers each way. On the CPU.
+// One sum of 2 C numbers each way; those of a GPU pass through the host's memory.
 #pragma once
 
 #include "engine/core/process_group.h"

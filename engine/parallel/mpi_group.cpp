@@ -4,6 +4,7 @@
 #include <cstdlib>
 
 #include "engine/core/error.h"
+#include "kernels/bfloat16.h"
 
 #ifdef HINGE_MPI
 #include <mpi.h>
@@ -69,34 +70,75 @@ void check(int code, const char* what) {
 // 50 Mbit/s took 421 ms with it and buckets of 1 MiB, and takes 217 with this and buckets of 256 KiB.)
 class FloatSum {
  public:
-  FloatSum(std::span<float> values, int rank, int size, MPI_Comm parts) : values_(values) {
+  virtual ~FloatSum() = default;
+  // Goes on to the second exchange if the first is over. False while it isn't.
+  virtual bool is_added_up(MPI_Comm wholes) = 0;
+  virtual bool is_done() = 0;
+};
+
+// What travels: the floats themselves, or bfloat16.
+struct AsFloat {
+  using Element = float;
+  static constexpr bool kIsFloat = true;
+  static MPI_Datatype type() { return MPI_FLOAT; }
+  static float to_float(float x) { return x; }
+  static float from_float(float x) { return x; }
+};
+struct AsBfloat16 {
+  using Element = std::uint16_t;
+  static constexpr bool kIsFloat = false;
+  static MPI_Datatype type() { return MPI_UINT16_T; }
+  static float to_float(std::uint16_t x) { return float_of(x); }
+  static std::uint16_t from_float(float x) { return bfloat16_of(x); }
+};
+
+template <class As>
+class ExchangedSum final : public FloatSum {
+  using Element = typename As::Element;
+
+ public:
+  ExchangedSum(std::span<float> values, int rank, int size, MPI_Comm parts) : values_(values), mine_(slice_of(static_cast<std::int64_t>(values.size()), rank, size)) {
     for (int other = 0; other < size; ++other) {
       const Slice part = slice_of(static_cast<std::int64_t>(values.size()), other, size);
       counts_.push_back(static_cast<int>(part.count())), begins_.push_back(static_cast<int>(part.begin));
+      places_.push_back(static_cast<int>(other * mine_.count()));
     }
-    mine_ = slice_of(static_cast<std::int64_t>(values.size()), rank, size);
-    received_.resize(static_cast<std::size_t>(size * mine_.count()));
     same_.assign(static_cast<std::size_t>(size), static_cast<int>(mine_.count()));
-    for (int other = 0; other < size; ++other) places_.push_back(static_cast<int>(other * mine_.count()));
-    check(MPI_Ialltoallv(values.data(), counts_.data(), begins_.data(), MPI_FLOAT, received_.data(), same_.data(), places_.data(), MPI_FLOAT, parts, &request_), "sum");
+    received_.resize(static_cast<std::size_t>(size * mine_.count()));
+    if constexpr (!As::kIsFloat) {
+      rounded_.resize(values.size());
+      std::ranges::transform(values, rounded_.begin(), As::from_float);
+    }
+    check(MPI_Ialltoallv(travelling(), counts_.data(), begins_.data(), As::type(), received_.data(), same_.data(), places_.data(), As::type(), parts, &request_), "sum");
   }
 
-  // Goes on to the second exchange if the first is over. False while it isn't.
-  bool is_added_up(MPI_Comm wholes) {
+  bool is_added_up(MPI_Comm wholes) override {
     if (added_up_) return true;
     if (!is_over()) return false;
     const auto part = static_cast<std::size_t>(mine_.count());
-    float* const total = values_.data() + mine_.begin;
-    for (std::size_t i = 0; i < part; ++i) total[i] = received_[i];
-    for (std::size_t at = part; at < received_.size(); at += part) {
-      for (std::size_t i = 0; i < part; ++i) total[i] += received_[at + i];
+    for (std::size_t i = 0; i < part; ++i) {
+      float total = As::to_float(received_[i]);
+      for (std::size_t at = part + i; at < received_.size(); at += part) total += As::to_float(received_[at]);
+      travelling()[static_cast<std::size_t>(mine_.begin) + i] = As::from_float(total);
     }
-    check(MPI_Iallgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, values_.data(), counts_.data(), begins_.data(), MPI_FLOAT, wholes, &request_), "sum");
+    check(MPI_Iallgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, travelling(), counts_.data(), begins_.data(), As::type(), wholes, &request_), "sum");
     return added_up_ = true;
   }
-  bool is_done() { return done_ = done_ || (added_up_ && is_over()); }
+  bool is_done() override {
+    if (done_) return true;
+    if (!added_up_ || !is_over()) return false;
+    if constexpr (!As::kIsFloat) std::ranges::transform(rounded_, values_.begin(), As::to_float);
+    return done_ = true;
+  }
 
  private:
+  Element* travelling() {
+    if constexpr (As::kIsFloat) {
+      return values_.data();
+    } else {
+      return rounded_.data();
+    }
+  }
   bool is_over() {
     int over = 0;
     check(MPI_Test(&request_, &over, MPI_STATUS_IGNORE), "sum");
@@ -106,7 +148,7 @@ class FloatSum {
   std::span<float> values_;
   Slice mine_;
   std::vector<int> counts_, begins_, same_, places_;  // elements of the exchanges: of every rank's part, and of what comes for mine
-  std::vector<float> received_;
+  std::vector<Element> rounded_, received_;
   MPI_Request request_ = MPI_REQUEST_NULL;
   bool added_up_ = false, done_ = false;
 };
@@ -132,6 +174,15 @@ class MpiGroup final : public ProcessGroup {
   int size() const override { return size_; }
 
   void set_timeout(double seconds) override { options_.timeout_seconds = seconds; }
+  void wait_until(const char* what, const std::function<bool()>& done) override {
+    const auto begun = Clock::now();
+    while (!done()) {
+      const double waited = seconds_since(begun);
+      if (waited < kLooking) continue;
+      if (waited > options_.timeout_seconds) say_who_is_missed(what);
+      std::this_thread::sleep_for(kNap);
+    }
+  }
 
   void sum(std::span<double> values) override {
     MPI_Request request = MPI_REQUEST_NULL;
@@ -140,19 +191,24 @@ class MpiGroup final : public ProcessGroup {
     wait(request, "a sum");
   }
 
-  std::unique_ptr<Pending> start_sum(std::span<float> values) override {
-    require(values.size() * static_cast<std::size_t>(size_) <= kMost, "MPI: a sum of {} numbers on {} ranks, at most {} pass through one rank", values.size(), size_, kMost);
-    auto sum = std::make_shared<FloatSum>(values, rank_, size_, parts_);
-    underway_.push_back(sum);
+  std::unique_ptr<Pending> start_sum(std::span<float> values, SumPrecision precision, std::shared_ptr<const void> owner) override {
+    require(values.size() + static_cast<std::size_t>(size_) <= kMost, "MPI: a sum of {} numbers on {} ranks, at most {} pass through one rank", values.size(), size_, kMost);
+    std::shared_ptr<FloatSum> sum;
+    if (precision == SumPrecision::kFloat32) {
+      sum = std::make_shared<ExchangedSum<AsFloat> >(values, rank_, size_, parts_);
+    } else {
+      sum = std::make_shared<ExchangedSum<AsBfloat16> >(values, rank_, size_, parts_);
+    }
+    underway_.push_back({sum, std::move(owner)});
     return std::make_unique<Started>(*this, std::move(sum));
   }
 
   // Second exchanges begin in the order of the sums, on every rank: MPI tells collectives apart by their order.
   void progress() override {
-    for (const auto& sum : underway_) {
-      if (!sum->is_added_up(wholes_)) break;
+    for (const Underway& one : underway_) {
+      if (!one.sum->is_added_up(wholes_)) break;
     }
-    while (!underway_.empty() && underway_.front()->is_done()) underway_.pop_front();
+    while (!underway_.empty() && underway_.front().sum->is_done()) underway_.pop_front();
     if (!underway_.empty()) return;
     int flag = 0;
     MPI_Iprobe(MPI_ANY_SOURCE, kHereTag, MPI_COMM_WORLD, &flag, MPI_STATUS_IGNORE);
@@ -193,17 +249,6 @@ class MpiGroup final : public ProcessGroup {
     });
   }
 
-  template <class Done>
-  void wait_until(const char* what, const Done& done) {
-    const auto begun = Clock::now();
-    while (!done()) {
-      const double waited = seconds_since(begun);
-      if (waited < kLooking) continue;
-      if (waited > options_.timeout_seconds) say_who_is_missed(what);
-      std::this_thread::sleep_for(kNap);
-    }
-  }
-
   // Who is still here has waited as long, and says so at about the same time.
   [[noreturn]] void say_who_is_missed(const char* what) {
     static char here = 1;
@@ -229,15 +274,22 @@ class MpiGroup final : public ProcessGroup {
     for (int other = 0; other < size_; ++other) {
       if (!answered[static_cast<std::size_t>(other)]) missed.push_back(fmt::format("rank {} on {}", other, hosts_[static_cast<std::size_t>(other)]));
     }
-    fail("{} of {} ranks can't go on: for {} s {} hasn't come to {} (--rank-timeout)", size_ - static_cast<int>(missed.size()), size_, options_.timeout_seconds,
-         missed.empty() ? "a rank" : fmt::format("{}", fmt::join(missed, ", ")), what);
+    const std::string text = fmt::format("{} of {} ranks can't go on: for {} s {} hasn't come to {} (--rank-timeout)", size_ - static_cast<int>(missed.size()), size_, options_.timeout_seconds,
+                                         missed.empty() ? "a rank" : fmt::format("{}", fmt::join(missed, ", ")), what);
+    if (options_.lost) options_.lost(text);
+    fail("{}", text);
   }
 
   MpiOptions options_;
   int rank_ = 0, size_ = 1;
   std::vector<std::string> hosts_;
   MPI_Comm parts_ = MPI_COMM_NULL, wholes_ = MPI_COMM_NULL;  // of the two exchanges of float sums
-  std::deque<std::shared_ptr<FloatSum> > underway_;
+  // Until MPI is done with it a sum stays here, and its numbers stay where they are, also when whoever began it is gone.
+  struct Underway {
+    std::shared_ptr<FloatSum> sum;
+    std::shared_ptr<const void> owner;
+  };
+  std::deque<Underway> underway_;
 };
 
 }  // namespace

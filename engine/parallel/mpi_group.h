@@ -8,7 +8,9 @@
 // In a build without MPI (HINGE_MPI=OFF, or none installed) launched_by_mpi() still answers and mpi_group() throws.
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <string>
 
 #include "engine/core/process_group.h"
 
@@ -22,6 +24,9 @@ int local_rank();
 
 struct MpiOptions {
   double timeout_seconds = 600.0;  // longer than the slowest rank may take for a step, an evaluation or a surgery
+  // Told who is missed, before that is thrown as an Error. It had better not return: what is underway on a GPU waits for the lost
+  // rank, and so would every destructor on the way.
+  std::function<void(const std::string& what)> lost = {};
 };
 
 // Starts MPI; once in a process. The object's end waits for all ranks': behind an error that others may not have, end all

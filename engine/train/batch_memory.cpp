@@ -9,21 +9,21 @@
 namespace hinge {
 namespace {
 
-std::size_t peak_of_step(const Network& network, int batch) {
+std::size_t peak_of_step(const Network& network, int batch, int pieces) {
   Network copy = network.clone();
   const Device device = network.device();
   Sgd optimizer({.momentum = 0.9f});
-  TrainingStep step(copy, optimizer, {.graph = false}, {}, stream_of(device));
+  TrainingStep step(copy, optimizer, {.graph = false, .pieces = pieces}, {}, stream_of(device));
   const FeatureShape& picture = network.graph().input;
   reset_peak_memory(device);
   step.run(Tensor::zeros({batch, picture.h, picture.w, picture.c}, DType::kFloat32, device), Tensor::zeros({batch}, DType::kInt32, device), 0.0f, 0);
   return memory_use(device).peak;
 }
 
-std::optional<BatchMemory> try_step(const Network& network, int batch) {
+std::optional<BatchMemory> try_step(const Network& network, int batch, int pieces = 1) {
   release_cached_memory(network.device());
   try {
-    return BatchMemory{batch, peak_of_step(network, batch)};
+    return BatchMemory{batch, peak_of_step(network, batch, pieces)};
   } catch (const OutOfMemory&) {
     return std::nullopt;
   }
@@ -43,10 +43,17 @@ int batch_that_fits(const Network& network, const OutOfMemory& error, int batch)
   return large->batch;
 }
 
-std::string with_advice(const OutOfMemory& error, const Network& network, int batch, int pieces) {
-  const int piece = (batch + pieces - 1) / pieces, fits = batch_that_fits(network, error, piece);
+std::string with_advice(const OutOfMemory& error, const Network& network, const StepSize& step) {
+  const int fits = batch_that_fits(network, error, (step.images + step.pieces - 1) / step.pieces);
   if (fits == 0) return fmt::format("{}; not even one image at a time fits", error.what());
-  return fmt::format("{}; with a batch of {} instead of {} it fits, or with the same batch in {} pieces (--accumulate {})", error.what(), std::min(batch, fits * pieces), batch, (batch + fits - 1) / fits, (batch + fits - 1) / fits);
+  std::string text = error.what();
+  const int smaller = fits * step.pieces;
+  if (smaller < step.images) text += fmt::format("; with a batch of {} instead of {} it fits", smaller * step.ranks, step.images * step.ranks);
+  // All images lie on the device, and gradients twice: a few pieces more than that many may be wanted.
+  for (int pieces = (step.images + fits - 1) / fits; pieces <= step.images; pieces += std::max(1, pieces / 4)) {
+    if (pieces > step.pieces && try_step(network, step.images, pieces)) return text + fmt::format("; or with --accumulate {}", pieces);
+  }
+  return text;
 }
 
 }  // namespace hinge

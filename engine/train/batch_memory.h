@@ -14,7 +14,12 @@ namespace hinge {
 // and an eighth less until it fits.
 int batch_that_fits(const Network& network, const OutOfMemory& error, int batch);
 
-// What `error` says, and the batch that would fit in place of `batch` images in `pieces`; or in how many pieces these would.
-std::string with_advice(const OutOfMemory& error, const Network& network, int batch, int pieces = 1);
+// A step that ran out of memory: this rank's images, in how many pieces, and the number of ranks that have as many.
+struct StepSize {
+  int images = 1, pieces = 1, ranks = 1;
+};
+// What `error` says, the batch of all ranks that would fit in its place, and in how many pieces this one would; a step was seen to
+// fit for both. What ranks add up is not counted.
+std::string with_advice(const OutOfMemory& error, const Network& network, const StepSize& step);
 
 }  // namespace hinge

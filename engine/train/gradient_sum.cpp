@@ -18,7 +18,7 @@ void GradientSum::ready(std::size_t i, const Tensor& tensor) {
 void GradientSum::start() {
   Bucket& bucket = buckets_.back();
   bucket.started = true;
-  if (bucket.used > 0) sums_.start(bucket.values, bucket.used, stream_);
+  if (bucket.used > 0) sums_.start(bucket.values, bucket.used, precision_, stream_);
 }
 
 void GradientSum::finish(std::vector<Tensor>& tensors) {

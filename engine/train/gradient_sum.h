@@ -16,8 +16,10 @@ class GradientSum {
   static constexpr std::int64_t kBucket = 1 << 16;        // floats, 256 KiB: ResNet-20 has five, ResNet-56 fourteen
   static constexpr std::int64_t kDeviceBucket = 1 << 21;  // of a GPU, 8 MiB, as a sum's start costs some 10 us: ResNet-50 has 13
 
-  GradientSum(TensorSums& sums, const Stream& stream, std::int64_t bucket) : sums_(sums), stream_(stream), size_(bucket) {}
-  GradientSum(TensorSums& sums, const Stream& stream) : GradientSum(sums, stream, stream.device().is_cpu() ? kBucket : kDeviceBucket) {}
+  // A `bucket` of 0 floats: the device's.
+  GradientSum(TensorSums& sums, const Stream& stream, SumPrecision precision = SumPrecision::kFloat32, std::int64_t bucket = 0)
+      : sums_(sums), stream_(stream), precision_(precision), size_(bucket > 0 ? bucket : stream.device().is_cpu() ? kBucket
+                                                                                                                  : kDeviceBucket) {}
 
   // Tensor `i`, on the stream's device, as this rank has it; it may change afterwards.
   void ready(std::size_t i, const Tensor& tensor);
@@ -39,6 +41,7 @@ class GradientSum {
 
   TensorSums& sums_;
   Stream stream_;
+  SumPrecision precision_;
   std::int64_t size_;
   std::vector<Bucket> buckets_;  // all but the last are underway
 };

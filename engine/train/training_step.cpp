@@ -19,7 +19,7 @@ std::string refusal_of(const Network& network, const StepOptions& options, const
   if (stream.device().is_cpu()) return "the CPU has no graphs";
   if (!options.graph) return "as asked for";
   if (options.synchronize_batch_norm && options.group != nullptr) return "synchronised BatchNorm's statistics pass through the host";
-  if (sums != nullptr && !sums->capturable()) return "the ranks' gradients pass through the host";
+  if (sums != nullptr && !sums->refusal().empty()) return sums->refusal();
   for (const GraphNode& node : network.graph().nodes) {
     const auto* dropout = std::get_if<DropoutAttributes>(&node.attributes);
     if (dropout != nullptr && dropout->rate > 0.0f) return "dropout draws other numbers in every step";
@@ -76,7 +76,7 @@ TrainingStep::Results TrainingStep::compute(const Tensor& all_images, const Tens
   std::vector<Tensor> leaves;
   for (const Parameter* parameter : parameters_) leaves.push_back(parameter->value);
   std::optional<GradientSum> sum;
-  if (sums_) sum.emplace(*sums_, stream_);
+  if (sums_) sum.emplace(*sums_, stream_, options_.sum_precision);
   Results results{.pieces = {}, .gradients = std::vector<Tensor>(leaves.size())};
   const std::vector<Slice> pieces = slices();
   for (const Slice& piece : pieces) {
@@ -129,11 +129,14 @@ std::vector<double> TrainingStep::totals_here(const Results& results) const {
   return totals;
 }
 
-// A GPU's sums end when every rank has queued them: until then this waits by the group's clock.
+// A GPU's sums end when every rank has queued them and is there to do them: until then this waits by the group's clock.
 void TrainingStep::meet(const Results& results) {
   if (options_.group == nullptr) return;
   double nothing = 0.0;
-  if (!stream_.device().is_cpu()) options_.group->sum({&nothing, 1});
+  if (!stream_.device().is_cpu()) {
+    options_.group->sum({&nothing, 1});
+    options_.group->wait_until("the GPUs' sums of gradients", [this] { return stream_.is_idle(); });
+  }
   totals_ = totals_here(results);
   options_.group->sum(totals_);
 }
@@ -192,11 +195,11 @@ void TrainingStep::run(const Tensor& images, const Tensor& labels, float rate, s
   const std::int64_t here = images.dim(0);
   part_ = batch == 0 ? Slice{0, here} : part, batch_ = batch == 0 ? here : batch;
   require(part_.count() == here && (options_.group != nullptr || batch_ == here), "training: images {} to {} of {} are {} images", part_.begin, part_.end, batch_, here);
-  const bool repeated = images.shape() == seen_;
+  const bool repeated = images.shape() == seen_ && batch_ == seen_batch_;
   if (refusal_.empty() && repeated && !captured_) captured_ = capture(images, labels);
   if (!captured_ || !(captured_->images.shape() == images.shape()) || captured_->batch != batch_) {
     // A capture is for one shape and one share of the batch: an epoch's last, smaller batch runs eagerly.
-    if (!captured_) seen_ = images.shape();
+    if (!captured_) seen_ = images.shape(), seen_batch_ = batch_;
     last_replayed_ = false;
     return run_eagerly(images, labels, rate, step);
   }

@@ -42,7 +42,8 @@ struct StepOptions {
   bool graph = true;
   ProcessGroup* group = nullptr;
   bool synchronize_batch_norm = false;
-  int pieces = 1;  // at most a rank's images; a smaller batch has as many as its smallest part has images
+  SumPrecision sum_precision = SumPrecision::kFloat32;  // of gradients; running statistics are added up as they are
+  int pieces = 1;                                       // at most a rank's images; a smaller batch has as many as its smallest part has images
 };
 
 struct StepOutcome {
@@ -106,6 +107,7 @@ class TrainingStep {
   std::vector<Parameter*> parameters_;
   std::string refusal_;
   Shape seen_;  // of the images of the last eager step
+  std::int64_t seen_batch_ = 0;
   std::unique_ptr<Captured> captured_;
   Results last_;
   Slice part_;

@@ -109,6 +109,13 @@ NativeStream make_stream(int device) {
 
 void synchronize(NativeStream stream) { check(cudaStreamSynchronize(stream), "waiting for the GPU"); }
 
+bool is_idle(NativeStream stream) {
+  const cudaError_t status = cudaStreamQuery(stream);
+  if (status == cudaErrorNotReady) return false;
+  check(status, "asking the GPU");
+  return true;
+}
+
 void copy_within(void* to, const void* from, std::size_t bytes, NativeStream stream) {
   check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream), "copying on the GPU");
 }

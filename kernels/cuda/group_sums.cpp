@@ -2,8 +2,10 @@
 // a branch of the graph.
 #include "kernels/simt/group_sums.h"
 
-#include <cstring>
 #include <stdexcept>
+
+#if __has_include(<nccl.h>)
+#include <cstring>
 
 #include "kernels/cuda/nccl.h"
 #include "kernels/cuda/status.h"
@@ -41,10 +43,7 @@ class SideStream {
     check(cudaDeviceGetStreamPriorityRange(&least, &greatest), "stream");
     check(cudaStreamCreateWithPriority(&native_, cudaStreamNonBlocking, greatest), "stream");
   }
-  ~SideStream() {
-    cudaStreamSynchronize(native_);
-    cudaStreamDestroy(native_);
-  }
+  ~SideStream() { cudaStreamDestroy(native_); }
   SideStream(const SideStream&) = delete;
   SideStream& operator=(const SideStream&) = delete;
   cudaStream_t native() const { return native_; }
@@ -57,11 +56,8 @@ class NcclSums final : public GroupSums {
  public:
   NcclSums(const ncclUniqueId& id, int rank, int size) : communicator_(id, rank, size) {}
 
-  void start(float* values, std::size_t count, NativeStream stream) override {
-    fork_.order(stream, side_.native());
-    check(nccl().all_reduce(values, values, count, ncclFloat, ncclSum, communicator_.native(), side_.native()), "NCCL: a sum");
-    started_ = true;
-  }
+  void start(float* values, std::size_t count, NativeStream stream) override { start_any(values, count, ncclFloat, stream); }
+  void start(std::uint16_t* values, std::size_t count, NativeStream stream) override { start_any(values, count, ncclBfloat16, stream); }
   void join(NativeStream stream) override {
     if (!started_) return;
     join_.order(side_.native(), stream);
@@ -69,10 +65,16 @@ class NcclSums final : public GroupSums {
   }
 
  private:
-  hinge::kernels::cuda::NcclCommunicator communicator_;
-  SideStream side_;  // goes first, and waits for what is underway
-  Event fork_, join_;
+  void start_any(void* values, std::size_t count, ncclDataType_t type, NativeStream stream) {
+    fork_.order(stream, side_.native());
+    check(nccl().all_reduce(values, values, count, type, ncclSum, communicator_.native(), side_.native()), "NCCL: a sum");
+    started_ = true;
+  }
+
   bool started_ = false;
+  Event fork_, join_;
+  SideStream side_;
+  hinge::kernels::cuda::NcclCommunicator communicator_;  // goes first, and ends what is underway: the other ranks may not come to it
 };
 
 }  // namespace
@@ -102,3 +104,15 @@ std::unique_ptr<GroupSums> join_group(const GroupId& id, int rank, int size, int
 }
 
 }  // namespace simt
+
+#else
+
+namespace simt {
+
+std::string why_no_group_sums() { return "hinge was built without NCCL's headers (libnccl-dev)"; }
+GroupId make_group_id() { throw std::runtime_error(why_no_group_sums()); }
+std::unique_ptr<GroupSums> join_group(const GroupId&, int, int, int) { throw std::runtime_error(why_no_group_sums()); }
+
+}  // namespace simt
+
+#endif

@@ -1,3 +1,4 @@
+#if __has_include(<nccl.h>)
 #include "kernels/cuda/nccl.h"
 
 #include <stdexcept>
@@ -37,8 +38,10 @@ NcclCommunicator::NcclCommunicator(const ncclUniqueId& id, int rank, int size) {
   check(nccl().init_rank(&native_, size, id, rank), "NCCL: meeting the other ranks' GPUs");
 }
 
-// Abort and not destroy, which waits for the other ranks: they may be gone. Nothing is underway any more; who made the
-// communicator has waited.
+// Abort and not destroy, which waits for the other ranks: they may be gone. After a whole step nothing is underway; behind an error
+// of this rank a sum is, which nobody wants any more.
 NcclCommunicator::~NcclCommunicator() { nccl().abort(native_); }
 
 }  // namespace hinge::kernels::cuda
+
+#endif

@@ -34,6 +34,8 @@ void taken_back(void* block, std::size_t rounded) noexcept;
 // A new stream; `device` becomes the thread's current one.
 NativeStream make_stream(int device);
 void synchronize(NativeStream stream);
+// Is everything done that was queued?
+bool is_idle(NativeStream stream);
 void copy_within(void* to, const void* from, std::size_t bytes, NativeStream stream);
 void set_zero(void* to, std::size_t bytes, NativeStream stream);
 

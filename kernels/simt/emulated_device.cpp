@@ -132,6 +132,10 @@ void taken_back(void* block, std::size_t rounded) noexcept {
 // Streams are told apart by their addresses and nothing else: the emulator has done everything when a call returns.
 NativeStream make_stream(int) { return reinterpret_cast<NativeStream>(new char); }  // NOLINT: lives as long as the program
 void synchronize(NativeStream) { forbid_while_capturing("waiting for the GPU"); }
+bool is_idle(NativeStream) {
+  forbid_while_capturing("asking the GPU");
+  return true;
+}
 
 void copy_within(void* to, const void* from, std::size_t bytes, NativeStream stream) {
   emulator::host_work("copy", stream, [=] { std::memmove(to, from, bytes); });

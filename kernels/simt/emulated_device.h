@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 
 #include "kernels/simt/native_stream.h"
@@ -28,9 +29,13 @@ class DeviceAccess {
 // Work on the host in a kernel's place, queued on the stream: what a library would do on a GPU.
 void host_work(const char* name, NativeStream stream, std::function<void()> work);
 
-// What the GPUs of other ranks add to a sum's `count` values; null, as at first, where there are no others (group_sums.h).
-using OthersAdd = std::function<void(float* values, std::size_t count)>;
-void set_others(OthersAdd add);
+// What the GPUs of other ranks add to a sum's `count` values, floats and bfloat16; null, as at first, where there are no others
+// (group_sums.h).
+struct Others {
+  std::function<void(float* values, std::size_t count)> add = {};
+  std::function<void(std::uint16_t* values, std::size_t count)> add_bfloat16 = {};
+};
+void set_others(Others others);
 
 bool is_capturing();
 // For launches: `run` is recorded while capturing.

@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -26,6 +27,8 @@ class GroupSums {
   // values[i] becomes its sum over all processes, behind what is queued on `stream` by now and beside what is queued on it
   // afterwards. Every process starts the same sums in the same order. Can be captured in a graph, join() too.
   virtual void start(float* values, std::size_t count, NativeStream stream) = 0;
+  // The same of bfloat16, as kernels/bfloat16.h has it; added in it too.
+  virtual void start(std::uint16_t* values, std::size_t count, NativeStream stream) = 0;
   // What is queued on `stream` from here on comes behind the sums.
   virtual void join(NativeStream stream) = 0;
 };

@@ -7,6 +7,7 @@
 #include "engine/core/device.h"
 #include "kernels/augment.h"
 #include "kernels/batch_norm.h"
+#include "kernels/bfloat16.h"
 #include "kernels/elementwise.h"
 #include "kernels/group_prox.h"
 #include "kernels/loss.h"
@@ -75,6 +76,32 @@ TEST_CASE("elementwise kernels agree with the reference at every size and alignm
         Array passed = want_a;
         for (std::int64_t i = 0; i < size; ++i) passed[i] = want_b[i] > 0 ? want_a[i] : 0.0;
         CHECK(mismatch(run([&](float* y) { dispatch<ReluBackward>(kGpu, size, xp, zp, y); }), passed, passed, 0.0) == "");
+      });
+    }
+  }
+}
+
+TEST_CASE("floats are rounded to bfloat16 as the CPU rounds them, at every size and alignment, and come back exactly") {
+  for (const std::int64_t size : kCountsThatHurt) {
+    for (const std::int64_t offset : {0, 1, 2, 4}) {
+      if (offset > 0 && size > 1000) continue;
+      const Tensor a = random_tensor({size + offset}, 1);
+      std::vector<std::uint16_t> want(static_cast<std::size_t>(size));
+      std::vector<float> back(static_cast<std::size_t>(size));
+      dispatch<ToBfloat16>(Stream(), size, a.data() + offset, want.data());
+      dispatch<FromBfloat16>(Stream(), size, want.data(), back.data());
+      under_all_schedules([&] {
+        INFO("size " << size << ", offset " << offset);
+        const Floats x = on_gpu(a);
+        simt::Buffer<std::uint16_t> y(size + offset, nullptr);
+        Floats z(size + offset, nullptr);
+        dispatch<ToBfloat16>(kGpu, size, x.data() + offset, y.data() + offset);
+        dispatch<FromBfloat16>(kGpu, size, y.data() + offset, z.data() + offset);
+        const std::vector<std::uint16_t> halves = y.to_host();
+        const std::vector<float> floats = z.to_host();
+        CHECK(std::equal(want.begin(), want.end(), halves.begin() + offset));
+        CHECK(std::equal(back.begin(), back.end(), floats.begin() + offset));
+        for (std::int64_t i = 0; i < offset; ++i) CHECK(std::isnan(floats[static_cast<std::size_t>(i)]));
       });
     }
   }

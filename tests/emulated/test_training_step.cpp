@@ -250,25 +250,30 @@ TEST_CASE("a step that doesn't fit says what was asked for and which batch would
   release_cached_memory(kGpuDevice);
   simt::emulator::set_device_memory(std::size_t{24} << 20);
   Sgd optimizer({});
-  const auto run = [&](int images) {
-    TrainingStep step(network, optimizer, {.graph = false}, {}, stream_of(kGpuDevice));
+  const auto run = [&](int images, int pieces = 1) {
+    TrainingStep step(network, optimizer, {.graph = false, .pieces = pieces}, {}, stream_of(kGpuDevice));
     step.run(random_tensor({images, 8, 8, 3}, 1), random_labels(images, 10, 1), 0.01f, 0);
   };
-  int fits = 0;
+  int fits = 0, in_pieces = 0;
   try {
     run(1024);
     FAIL("1024 images fitted into 24 MiB");
   } catch (const OutOfMemory& error) {
     fits = batch_that_fits(network, error, 1024);
-    const std::string text = with_advice(error, network, 1024);
+    const std::string text = with_advice(error, network, {.images = 1024, .ranks = 3});
     CHECK_THAT(text, contains("cuda:0: out of memory: asked for"));
     CHECK_THAT(text, contains("MiB are in use by tensors"));
     CHECK_THAT(text, contains("of the device's 24.0 MiB are free"));
-    CHECK_THAT(text, contains("with a batch of " + std::to_string(fits) + " instead of 1024 it fits"));
+    CHECK_THAT(text, contains("with a batch of " + std::to_string(3 * fits) + " instead of 3072 it fits"));  // of all ranks
+    // In pieces too, whose number was tried.
+    const std::size_t at = text.find("; or with --accumulate ");
+    REQUIRE(at != std::string::npos);
+    in_pieces = std::stoi(text.substr(at + 23));
   }
   // Twice as many would not: the advice is not a guess on the safe side.
   CHECK(fits >= 64);
   run(fits);
+  run(1024, in_pieces);
   CHECK_THROWS_AS(run(2 * fits), OutOfMemory);
   simt::emulator::set_device_memory(std::size_t{64} << 20);
 }

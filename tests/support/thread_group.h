@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "engine/core/process_group.h"
+#include "kernels/bfloat16.h"
 
 namespace hinge::testing {
 
@@ -28,9 +29,9 @@ class ThreadRank final : public ProcessGroup {
   int rank() const override { return rank_; }
   int size() const override { return meeting_.size; }
   void sum(std::span<double> values) override { add(values, meeting_.doubles); }
-  std::unique_ptr<Pending> start_sum(std::span<float> values) override {
+  std::unique_ptr<Pending> start_sum(std::span<float> values, SumPrecision precision, std::shared_ptr<const void>) override {
     if (rank_ == 0) ++meeting_.started;
-    return std::make_unique<Later>(*this, values);
+    return std::make_unique<Later>(*this, values, precision);
   }
   std::string broadcast(std::string bytes, int root) override {
     meeting_.barrier.arrive_and_wait();
@@ -42,10 +43,19 @@ class ThreadRank final : public ProcessGroup {
  private:
   // Done when it is waited for, as late as it may be: whoever reads before that reads its own numbers.
   struct Later final : Pending {
-    Later(ThreadRank& rank, std::span<float> values) : rank(rank), values(values) {}
-    void wait() override { rank.add(values, rank.meeting_.floats); }
+    Later(ThreadRank& rank, std::span<float> values, SumPrecision precision) : rank(rank), values(values), precision(precision) {}
+    void wait() override {
+      round();
+      rank.add(values, rank.meeting_.floats);
+      round();
+    }
+    void round() const {
+      if (precision == SumPrecision::kFloat32) return;
+      for (float& value : values) value = float_of(bfloat16_of(value));
+    }
     ThreadRank& rank;
     std::span<float> values;
+    SumPrecision precision;
   };
   template <class T>
   void add(std::span<T> values, std::vector<std::vector<T>>& slots) {

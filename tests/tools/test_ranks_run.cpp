@@ -119,6 +119,21 @@ TEST_CASE("ranks repeat their bytes, and a run goes on with another number of th
   }
   CHECK(slurp(b.at("second") + "/model.safetensors") == slurp(b.at("again") + "/model.safetensors"));
   CHECK(distance(b.network("first"), b.network("second")) <= 2e-5);
+  // Each rank's own statistics, whose mean all have: a difference would have stopped the run.
+  std::vector<std::string> apart = b.words("train", "apart", more);
+  std::erase(apart, "--sync-batch-norm");
+  const Outcome own = b.on(2, apart);
+  INFO(own.output);
+  REQUIRE(own.code == 0);
+  CHECK(distance(b.network("apart"), b.network("second")) > 1e-4);
+  // Half the bytes: every rank's gradients, and their sum, are off by up to 2^-8 of themselves, in eight steps of rate 0.05.
+  std::vector<std::string> rounded = b.words("train", "rounded", more);
+  rounded.insert(rounded.end(), {"--reduction", "bf16", "--conv-choices", b.at("first") + "/conv_choices.json"});
+  const Outcome halved = b.on(2, rounded);
+  INFO(halved.output);
+  REQUIRE(halved.code == 0);
+  CHECK(distance(b.network("rounded"), b.network("second")) > 1e-6);
+  CHECK(distance(b.network("rounded"), b.network("second")) <= 1e-2);
   // From the middle: the folder as it was after the first epoch.
   std::vector<std::string> longer = b.words("train", "third", {"--model", "resnet8", "--epochs", "4000", "--lr", "0.05"});
   const pid_t job = start_ranks(2, longer, b.at("log"));

@@ -2,8 +2,9 @@
 """Predicts the throughput of training on many ranks from constants that were measured on few (docs/scale.md has the model).
 
     t(n) = max(c + max(0, s(n) - h c) + y(n) + w(n), i)
-    s(n) = 2 (n - 1) / n x bytes / bandwidth + 2 ceil(log2 n) a     sum of the gradients: every rank sends and receives them twice
-    y(n) = syncs x 2 ceil(log2 n) a                                 sums that everybody waits for: totals, synchronised BatchNorm
+    s(n) = 2 (n - 1) / n x bytes / bandwidth + buckets x 2 (a + (n - 1) m)   the sum of the gradients: two exchanges a bucket, in which
+                                                                             every rank sends its part to every other
+    y(n) = syncs x 2 ceil(log2 n) a                                          small sums that everybody waits for
     w(n) = d sqrt(2 ln n)                                            the slowest of n, whose steps vary by d (standard deviation)
     i    = images of a rank / images per second that its loader makes
 
@@ -17,7 +18,8 @@ import math
 def seconds(n, given):
     """The parts of a step on `n` ranks, in seconds."""
     rounds = 2 * math.ceil(math.log2(n))
-    summed = 2 * (n - 1) / n * given.bytes / (given.gbit * 1e9 / 8) + rounds * given.latency_us * 1e-6
+    exchange = given.latency_us + (n - 1) * given.message_us
+    summed = 2 * (n - 1) / n * given.bytes / (given.gbit * 1e9 / 8) + given.buckets * 2 * exchange * 1e-6
     waited = max(0.0, summed - given.hidden * given.step_ms * 1e-3) + given.syncs * rounds * given.latency_us * 1e-6 + given.jitter_ms * 1e-3 * math.sqrt(2 * math.log(n))
     computed = given.step_ms * 1e-3 + (waited if n > 1 else 0.0)
     read = given.images / given.loader if given.loader > 0 else 0.0
@@ -31,6 +33,8 @@ def main():
     parser.add_argument("--bytes", type=float, required=True, help="bytes of all gradients: 4 times the parameters")
     parser.add_argument("--gbit", type=float, required=True, help="measured: Gbit/s a rank sends while it receives, over the slowest link on its way")
     parser.add_argument("--latency-us", type=float, required=True, help="measured: half of the time of the smallest sum of two ranks")
+    parser.add_argument("--message-us", type=float, default=1.0, help="what one message costs the processor that sends it")
+    parser.add_argument("--buckets", type=int, default=1, help="sums of gradients in a step: one for each 256 KiB of them on the CPU")
     parser.add_argument("--hidden", type=float, default=0.72, help="share of the step that a sum goes on beside (0.72: measured, docs/scale.md)")
     parser.add_argument("--syncs", type=int, default=1, help="sums a step waits for: 1, and 2 for each BatchNorm with --sync-batch-norm")
     parser.add_argument("--jitter-ms", type=float, default=0.0, help="measured: standard deviation of a rank's step")

@@ -34,7 +34,8 @@ bool is_first_launched() {
 void join_group(const std::string& command) {
   if (!launched_by_mpi()) return;
   if (std::ranges::find(kShared, command) == kShared.end()) fail_usage("hinge {} is the work of one process; start it without mpirun (several can train, compress and finetune)", command);
-  g_group = mpi_group({});
+  // Without unwinding: see MpiOptions.
+  g_group = mpi_group({.lost = [](const std::string& what) { fail_group(what, 1); }});
   if (!is_first_rank()) silence();
 }
 

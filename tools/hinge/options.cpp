@@ -102,6 +102,7 @@ void TrainingOptions::declare(Flags& flags) {
   flags.option("--label-smoothing", label_smoothing, "")->check(CLI::Range(0.0, 0.99));
   flags.option("--ema", ema, "Take the exponential moving average of the weights, with this decay per step, e.g. 0.999 (0: the weights themselves)")->check(CLI::Range(0.0, 0.999999));
   flags.flag("--no-augment", no_augment, "No random crop and flip");
+  flags.option("--reduction", reduction, "With several ranks (mpirun): gradients are added up in fp32, or rounded to bf16, which is half the bytes")->check(CLI::IsMember({"fp32", "bf16"}));
   flags.flag("--sync-batch-norm", sync_batch_norm, "With several ranks (mpirun): BatchNorm's statistics are those of the whole batch, not of a rank's part");
 }
 

@@ -41,6 +41,7 @@ struct WeightsOptions {
 
 struct TrainingOptions {
   int epochs = 1, batch = 128;
+  std::string reduction = "fp32";
   int accumulate = 1;  // pieces that a rank's images of a step are worked through in
   double lr = 0.1, warmup = 0.0;
   std::string schedule = "cosine";

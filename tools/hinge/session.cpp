@@ -21,7 +21,7 @@ void check_devices(ProcessGroup& group, Device device) {
   for (std::size_t rank = 0; rank < all.size(); ++rank) {
     if ((all[rank] == "cpu") != (all[0] == "cpu")) fail_usage("rank {} computes on {}, rank 0 on {}; give --device cpu, or every rank a GPU", rank, all[rank] == "cpu" ? "the CPU" : "a GPU", all[0] == "cpu" ? "the CPU" : "a GPU");
     const auto before = std::find(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(rank), all[rank]);
-    if (all[rank] != "cpu" && !all[rank].empty() && before != all.begin() + static_cast<std::ptrdiff_t>(rank)) fail_usage("ranks {} and {} have the same GPU ({}); every rank needs its own", before - all.begin(), rank, all[rank]);
+    if (all[rank] != "cpu" && !all[rank].empty() && before != all.begin() + static_cast<std::ptrdiff_t>(rank)) fail_usage("ranks {} and {} have the same GPU ({}); every rank needs its own: --device auto", before - all.begin(), rank, all[rank]);
   }
 }
 
@@ -32,7 +32,7 @@ RunFolder start_run(const std::string& command, CLI::App& app, Flags& flags, Run
   const bool resuming = !options.resume.empty();
   if (resuming) {
     for (const CLI::Option* option : app.get_options()) {
-      if (option->count() > 0 && option->get_name() != "--resume" && option->get_name() != "--on-nan") {
+      if (option->count() > 0 && option->get_name() != "--resume" && option->get_name() != "--on-nan" && option->get_name() != "--device") {
         fail_usage("--resume takes every option from {}/config.json; remove {}", options.resume, option->get_name());
       }
     }
@@ -56,9 +56,10 @@ RunFolder start_run(const std::string& command, CLI::App& app, Flags& flags, Run
     if (run.config()["command"] != command) {
       fail_usage("{} is a run of 'hinge {}', not of 'hinge {}'", options.resume, run.config()["command"].get<std::string>(), command);
     }
-    const std::string on_nan = options.on_nan;
+    const std::string on_nan = options.on_nan, device = options.device.device;
     flags.set(run.config()["options"], origin);
-    if (app.get_option("--on-nan")->count() > 0) options.on_nan = on_nan;  // what stopped a run may be what a second try is given
+    if (app.get_option("--on-nan")->count() > 0) options.on_nan = on_nan;         // what stopped a run may be what a second try is given
+    if (app.get_option("--device")->count() > 0) options.device.device = device;  // where it goes on is another matter than what it does
     if (options.json == "-") lines_to_stderr();
   }
   if (options.tensorboard) run.write_events();

@@ -145,7 +145,9 @@ void Trainer::step(const data::Batch& batch, std::int64_t global_step) {
         hooks_.before_update(global_step_, parameters, gradients);
       };
     }
-    step_ = std::make_unique<TrainingStep>(network_, optimizer_, StepOptions{.loss = setup_.loss, .seed = setup_.seed, .teacher = setup_.teacher, .graph = !setup_.eager && global_step > looked_at_, .group = process_group(), .synchronize_batch_norm = setup_.options.sync_batch_norm, .pieces = setup_.options.accumulate}, look, stream_);
+    step_ = std::make_unique<TrainingStep>(network_, optimizer_, StepOptions{.loss = setup_.loss, .seed = setup_.seed, .teacher = setup_.teacher, .graph = !setup_.eager && global_step > looked_at_, .group = process_group(), .synchronize_batch_norm = setup_.options.sync_batch_norm, .sum_precision = setup_.options.reduction == "bf16" ? SumPrecision::kBfloat16 : SumPrecision::kFloat32, .pieces = setup_.options.accumulate}, look, stream_);
+    if (process_group() != nullptr && !stream_.device().is_cpu() && !told_how_) say("steps: {}", step_->how());
+    told_how_ = true;
   }
   global_step_ = global_step;
   const double progress = static_cast<double>(global_step) / static_cast<double>(loader_.batches());
@@ -156,7 +158,7 @@ void Trainer::step(const data::Batch& batch, std::int64_t global_step) {
     step_->run(images, labels, static_cast<float>(schedule_.at(progress) * rate_factor()), static_cast<std::uint64_t>(global_step), {batch.first, batch.first + static_cast<std::int64_t>(labels.size())}, batch.images_in_all);
   } catch (const OutOfMemory& error) {
     step_.reset();
-    fail("{}", with_advice(error, network_, static_cast<int>(labels.size()), setup_.options.accumulate));
+    fail("{}", with_advice(error, network_, {.images = static_cast<int>(labels.size()), .pieces = setup_.options.accumulate, .ranks = rank_count()}));
   }
   const StepOutcome outcome = step_->outcome();
   sums_.loss_sum += outcome.loss * static_cast<double>(outcome.images);

@@ -95,6 +95,7 @@ class Trainer {
   Stream stream_;
   std::unique_ptr<DeviceImages> device_images_;  // where the GPU makes the batches
   std::unique_ptr<TrainingStep> step_;           // made when the optimiser's state is in place
+  bool told_how_ = false;                        // several ranks on GPUs: by graph or not, and why
   std::int64_t classes_ = 0, global_step_ = 0;
   std::int64_t looked_at_ = -1;  // steps up to this one run without graphs
 

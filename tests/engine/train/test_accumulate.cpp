@@ -98,7 +98,7 @@ TEST_CASE("in any number of pieces a step without BatchNorm is the step of the w
 TEST_CASE("with BatchNorm pieces train the weights that as many ranks train, whose parts they are") {
   const Network start = tiny_network(5);
   for (const int parts : {2, 4}) {
-    // One step: running statistics, which pieces move one after another and ranks by their mean, play no part in training.
+    // Running statistics, which pieces move one after another and ranks by their mean, play no part in training.
     const Network accumulated = Steps{.images = 8, .count = 2}.take(start, parts).first;
     std::vector<Network> of_ranks;
     for (int rank = 0; rank < parts; ++rank) of_ranks.push_back(start.clone());

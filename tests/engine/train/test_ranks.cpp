@@ -118,7 +118,7 @@ TEST_CASE("gradients of all ranks are added up in buckets of any size, those tha
               gradients.push_back(gradient);
             }
             const auto by_host = sums_by_host(group);
-            GradientSum sum(*by_host, stream_of(Device{}), bucket);
+            GradientSum sum(*by_host, stream_of(Device{}), SumPrecision::kFloat32, bucket);
             for (const std::size_t i : {8, 3, 1, 4, 0, 5}) {
               sum.ready(i, gradients[i]);
               // What was ready is a copy: the tape goes on with its own.
