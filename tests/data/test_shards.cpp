@@ -9,6 +9,7 @@
 #include "data/pack.h"
 #include "data/tar.h"
 #include "engine/core/error.h"
+#include "engine/core/fault.h"
 #include "engine/io/file.h"
 #include "tests/support/catch.h"
 #include "tests/support/pictures.h"
@@ -312,4 +313,77 @@ TEST_CASE("an index that doesn't fit together is refused by name") {
   CHECK_THAT(refusal("\"checksum\":\"", "\"checksum\":\"z"), contains("8 hexadecimal digits"));
   CHECK_THAT(refusal("\"classes\":[\"bird\",\"cat\",\"dog\"]", "\"classes\":[\"bird\"]"), contains("1 classes"));
   CHECK_THAT(refusal("\"train\"", "\"drain\""), contains("x/shards.json"));
+  CHECK_THAT(refusal("[\"bird\",\"cat\"", "[\"bird\",\"bird\",\"cat\""), contains("sorted, each once"));
+  CHECK_THAT(refusal("[\"bird\",\"cat\"", "[\"cat\",\"bird\""), contains("sorted, each once"));
+  // Numbers that a conversion would make something of.
+  for (const char* number : {"-1", "1.5", "1e3", "\"1\"", "null"}) {
+    CHECK_THAT(refusal("\"sizes\":[", fmt::format("\"sizes\":[{},", number)), contains("x/shards.json") && contains("names and"));
+    const std::size_t at = whole.find("\"sizes\":[") + 9, end = whole.find_first_of(",]", at);
+    CHECK_THAT(refusal(whole.substr(at - 9, end - at + 9), fmt::format("\"sizes\":[{}", number)), contains("x/shards.json: 'sizes' of test-00000.tar holds"));
+    const std::size_t bytes_at = whole.find("\"bytes\":"), bytes_end = whole.find(',', bytes_at);
+    CHECK_THAT(refusal(whole.substr(bytes_at, bytes_end - bytes_at), fmt::format("\"bytes\":{}", number)), contains("x/shards.json: 'bytes' of test-00000.tar holds"));
+  }
+}
+
+TEST_CASE("a shard that can't be read or asked for is an error that names it and the reason") {
+  const Packing packing;
+  packing.pack();
+  const Dataset set = packing.load(packing.shards);
+  const auto error_with = [&](const char* faults, auto act) {
+    set_faults(faults);
+    const std::string error = error_of(act);
+    set_faults("");
+    return error;
+  };
+  CHECK_THAT(error_with("read:2:EIO:test-00000.tar", [&] { pixels_of(set.test, false); }), contains("cannot read") && contains("test-00000.tar: Input/output error"));
+  CHECK_THAT(error_with("read:1:EIO:train-00001.tar", [&] { check_shards(packing.shards); }), contains("cannot read") && contains("train-00001.tar: Input/output error"));
+  CHECK_THAT(error_with("open:1:EMFILE:train-00001.tar", [&] { pixels_of(packing.load(packing.shards).train, false); }), contains("cannot open") && contains("ulimit -n"));
+  CHECK_THAT(error_with("stat:1:EACCES:train-00001.tar", [&] { packing.load(packing.shards); }), contains("train-00001.tar: Permission denied"));
+  CHECK(error_of([&] { pixels_of(set.test, false); }) == "no error");
+}
+
+TEST_CASE("two packed folders used from one directory are two to the cache, one used from two directories is one") {
+  const Packing one, other;
+  one.pack();
+  write_bytes(other.pictures / "train/cat/0.png", png_of(noise_picture(24, 24, 77)));
+  other.pack();
+  FolderOptions options = kSmall;
+  options.cache = one.folder.path() / "cache";
+  const auto kept = [&] { return std::distance(fs::directory_iterator(options.cache), {}); };
+  const Dataset first = one.load(one.shards, options), second = other.load(other.shards, options);
+  CHECK(first.normalization.mean != second.normalization.mean);
+  CHECK(kept() == 2);
+  const auto when = [&] {
+    std::vector<fs::file_time_type> times;
+    for (const auto& entry : fs::directory_iterator(options.cache)) times.push_back(entry.last_write_time());
+    std::ranges::sort(times);
+    return times;
+  };
+  const auto written = when();
+  const fs::path here = fs::current_path();
+  fs::current_path(one.folder.path());
+  const Dataset again = one.load("shards", options), still = other.load(other.shards, options);
+  fs::current_path(here);
+  CHECK(again.normalization.mean == first.normalization.mean);
+  CHECK(still.normalization.mean == second.normalization.mean);
+  CHECK(kept() == 2);
+  CHECK(when() == written);  // both knew everything
+}
+
+TEST_CASE("messages about a set of shards name its folder") {
+  const Packing packing;
+  packing.pack();
+  const Dataset set = packing.load(packing.shards);
+  std::vector<std::uint8_t> pixels(set.train.image_bytes());
+  CHECK_THAT(error_of([&] { set.train.source->read(99, pixels.data()); }), contains((packing.shards / "train").string() + ": image 99 was asked for, there are 18"));
+  const ShardedSet train = read_index(packing.shards).train;
+  for (const PictureFile& file : train.files) {
+    const fs::path shard = packing.shards / train.shards[file.shard].file;
+    Bytes bytes = read_bytes(shard);
+    bytes[file.offset + 512] = 'x';  // no picture begins like this
+    write_bytes(shard, bytes);
+  }
+  FolderOptions skip = kSmall;
+  skip.skip_broken = true;
+  CHECK_THAT(error_of([&] { packing.load(packing.shards, skip); }), contains((packing.shards / "train").string() + ": not one image is whole"));
 }
