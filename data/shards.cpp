@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
-#include <functional>
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <system_error>
@@ -213,10 +212,13 @@ PictureSets open_shards(const fs::path& dir) {
   return sets;
 }
 
-std::uint64_t check_shards(const fs::path& dir) {
+std::uint64_t check_shards(const fs::path& dir, const std::function<void(std::uint64_t done, std::uint64_t total)>& progress) {
   constexpr std::uint64_t kPiece = 1 << 20;
   const ShardIndex index = read_index(dir);
-  std::uint64_t total = 0;
+  std::uint64_t total = 0, done = 0;
+  for (const ShardedSet* set : {&index.train, &index.test}) {
+    for (const Shard& shard : set->shards) total += shard.bytes;
+  }
   for (const ShardedSet* set : {&index.train, &index.test}) {
     for (const Shard& shard : set->shards) {
       const std::uint64_t bytes = checked_size(dir, shard);
@@ -225,12 +227,12 @@ std::uint64_t check_shards(const fs::path& dir) {
       for (std::uint64_t at = 0; at < bytes; at += kPiece) {
         const std::string piece = file.read(at, std::min(kPiece, bytes - at));
         checksum = ::crc32(checksum, reinterpret_cast<const Bytef*>(piece.data()), static_cast<uInt>(piece.size()));
+        progress(done += piece.size(), total);
       }
       require(checksum == shard.checksum, "{}: its checksum is {:08x}, {:08x} in {}: it was damaged or changed", file.path().string(), checksum, shard.checksum, kShardIndex);
-      total += bytes;
     }
   }
-  return total;
+  return done;
 }
 
 }  // namespace hinge::data

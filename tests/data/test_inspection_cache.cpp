@@ -136,8 +136,8 @@ TEST_CASE("a picture that can't be read is not remembered as broken") {
   const auto store = std::make_shared<Store>();
   const auto look = [&] {
     PictureList list{store, {{.name = "a/0.png", .bytes = 1, .stamp = 1}, {.name = "a/1.png", .bytes = 1, .stamp = 1}}};
-    std::vector<std::string> warnings;
-    return error_of([&] { keep_whole(list, options, warnings); });
+    Findings found;
+    return error_of([&] { keep_whole(list, options, found); });
   };
   CHECK_THAT(look(), contains("Input/output error"));
   store->fails = false;
