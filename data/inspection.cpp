@@ -101,7 +101,7 @@ void add_once(std::vector<std::string>& warnings, const std::string& warning) {
 Inspection inspect_through_cache(const PictureList& list, const FolderOptions& options, std::vector<std::string>& warnings) {
   Looks seen;
   if (options.cache.empty()) return inspect(list, options, {}, seen);
-  const std::string about = fmt::format("{} {} {}", options.size, options.resize, std::filesystem::absolute(list.store->place({})).lexically_normal().string());
+  const std::string about = about_looks(list.store->place({}), options.size, options.resize, decoder_versions());
   const std::filesystem::path file = cache_file(options.cache, about);
   std::string note;
   const Looks known = load_looks(file, about, note);

@@ -160,7 +160,7 @@ LoadedData load_data(const DataOptions& options, const std::optional<data::Norma
                              .cache = options.no_cache ? std::filesystem::path() : user_cache(),
                              .write_cache = is_first_rank()};
   // One rank that stopped alone would be waited for by the others.
-  if (process_group() == nullptr) folder.looked = counting("looking at pictures", "interrupted while the pictures were looked at; nothing was begun");
+  if (process_group() == nullptr) folder.looked = counting("looking at pictures", "interrupted while the pictures were looked at");
   LoadedData result{data::load_dataset(options.data, options.data_dir, folder), {}};
   data::Dataset& set = result.dataset;
   for (const std::string& warning : set.warnings) say("warning: {}", warning);
