@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -74,6 +75,9 @@ struct FolderOptions {
   bool measure = true;       // the colour statistics; they stay empty otherwise
   int threads = 1;
   std::filesystem::path cache = {};  // folder that keeps what was seen of pictures until they change; empty: nowhere
+  bool write_cache = true;           // of several processes that look at the same pictures, one; the others only read it
+  // How many pictures were looked at, told by the calling thread between two of its own; may throw, which ends the look.
+  std::function<void(std::uint64_t done, std::uint64_t total)> looked = [](std::uint64_t, std::uint64_t) {};
 };
 
 // Reads a data set by name from the folder its files are in. An empty `dir` asks for the place

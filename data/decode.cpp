@@ -275,6 +275,8 @@ Part decode_part(std::string_view bytes, const Choice& choose) {
   return part;
 }
 
+std::string decoder_versions() { return fmt::format("libjpeg {} turbo {} libpng {}", JPEG_LIB_VERSION, LIBJPEG_TURBO_VERSION_NUMBER, png_access_version_number()); }
+
 Picture read_picture(const std::filesystem::path& file) {
   const std::string bytes = io::read_file(file);
   try {

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -54,6 +55,10 @@ using Choice = std::function<Wanted(int height, int width)>;
 // decoded at a half, a quarter or an eighth; of what is not scaled every pixel is decode_picture's. PNG and CMYK are decoded
 // whole. Damage behind the box isn't seen: whoever needs to know that a file is whole decodes the picture.
 Part decode_part(std::string_view bytes, const Choice& choose);
+
+// The libraries that do it: others may take other files for broken, or make other pixels of them. libjpeg's are the numbers it was
+// compiled with.
+std::string decoder_versions();
 
 // decode_picture of a file; the Error names it.
 Picture read_picture(const std::filesystem::path& file);

@@ -1,5 +1,8 @@
 #include "data/image_folder.h"
 
+#include <algorithm>
+#include <iterator>
+
 #include "data/decode.h"
 #include "data/inspection.h"
 #include "data/picture_list.h"
@@ -51,8 +54,11 @@ Dataset load_image_folder(const fs::path& dir, const FolderOptions& asked) {
   dataset.name = "folder";
   dataset.classes = static_cast<int>(sets.classes.size());
   Colours colours;
-  if (options.measure || (!options.test_only && !packed)) colours = keep_whole(sets.train, options, dataset.warnings);
-  if (!packed) keep_whole(sets.test, options, dataset.warnings);
+  Findings found;
+  if (options.measure || (!options.test_only && !packed)) colours = keep_whole(sets.train, options, found);
+  if (!packed) keep_whole(sets.test, options, found);
+  dataset.warnings = std::move(found.warnings);
+  std::ranges::move(found.left_out, std::back_inserter(dataset.warnings));
   const std::uint64_t hash = hash_of_files(sets.train.files, options) ^ (hash_of_files(sets.test.files, options) << 1);
   dataset.train = make_set("folder/train", std::move(sets.train), sets.classes, options);
   dataset.test = make_set("folder/test", std::move(sets.test), sets.classes, options);

@@ -46,12 +46,14 @@ Inspection inspect(const PictureList& list, const FolderOptions& options, const 
   Inspection result{std::vector<std::string>(list.files.size()), {}};
   const std::int64_t now = std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
   std::mutex mutex;
-  std::atomic<std::size_t> next{0};
-  const auto work = [&] {
+  std::atomic<std::size_t> next{0}, done{0};
+  const auto work = [&](bool tells) {
     std::vector<std::uint8_t> pixels(static_cast<std::size_t>(options.size) * static_cast<std::size_t>(options.size) * 3);
     Colours colours;
     Looks mine;
     for (std::size_t i = next++; i < list.files.size(); i = next++) {
+      if (tells) options.looked(done, list.files.size());
+      ++done;
       const PictureFile& file = list.files[i];
       Look look{.key = key_of(file)};
       try {
@@ -79,9 +81,15 @@ Inspection inspect(const PictureList& list, const FolderOptions& options, const 
     seen.broken.merge(mine.broken);
   };
   std::vector<std::jthread> threads;
-  for (int t = 1; t < options.threads; ++t) threads.emplace_back(work);
-  work();
+  for (int t = 1; t < options.threads; ++t) threads.emplace_back(work, false);
+  try {
+    work(true);
+  } catch (...) {
+    next = list.files.size();  // nobody begins another
+    throw;
+  }
   threads.clear();  // joins
+  options.looked(list.files.size(), list.files.size());
   return result;
 }
 
@@ -93,14 +101,14 @@ void add_once(std::vector<std::string>& warnings, const std::string& warning) {
 Inspection inspect_through_cache(const PictureList& list, const FolderOptions& options, std::vector<std::string>& warnings) {
   Looks seen;
   if (options.cache.empty()) return inspect(list, options, {}, seen);
-  const std::string about = fmt::format("{} {} {}", options.size, options.resize, std::filesystem::absolute(list.store->place({})).lexically_normal().string());
+  const std::string about = about_looks(list.store->place({}), options.size, options.resize, decoder_versions());
   const std::filesystem::path file = cache_file(options.cache, about);
   std::string note;
   const Looks known = load_looks(file, about, note);
   add_once(warnings, note);
   const Inspection inspection = inspect(list, options, known, seen);
   const bool same = seen.looks.size() == known.looks.size() && std::ranges::all_of(seen.looks, [&](const Look& look) { return known.find(look.key) != nullptr; });
-  if (same) return inspection;
+  if (same || !options.write_cache) return inspection;
   try {
     save_looks(file, about, std::move(seen));
   } catch (const Error& error) {
@@ -136,8 +144,8 @@ Normalization Colours::normalization() const {
   return result;
 }
 
-Colours keep_whole(PictureList& list, const FolderOptions& options, std::vector<std::string>& warnings) {
-  const Inspection inspection = inspect_through_cache(list, options, warnings);
+Colours keep_whole(PictureList& list, const FolderOptions& options, Findings& found) {
+  const Inspection inspection = inspect_through_cache(list, options, found.warnings);
   std::vector<PictureFile> whole;
   std::vector<std::string> broken;
   for (std::size_t i = 0; i < list.files.size(); ++i) {
@@ -148,7 +156,7 @@ Colours keep_whole(PictureList& list, const FolderOptions& options, std::vector<
     }
   }
   if (options.skip_broken) {
-    for (const std::string& reason : broken) warnings.push_back("left out: " + reason);
+    for (const std::string& reason : broken) found.left_out.push_back("left out: " + reason);
   } else if (!broken.empty()) {
     const std::size_t named = std::min(broken.size(), kMostNamed);
     fail("{} broken image{}, which --broken-images skip leaves out:\n  {}{}", broken.size(), broken.size() == 1 ? "" : "s",

@@ -21,9 +21,15 @@ struct Colours {
   Normalization normalization() const;
 };
 
+// What keep_whole has to say, for people.
+struct Findings {
+  std::vector<std::string> left_out;  // a text for each broken picture
+  std::vector<std::string> warnings;  // about the cache
+};
+
 // Decodes every picture of the list that the cache doesn't know (inspection_cache.h), by options.threads threads, and takes out
-// those that are broken: with a warning each where options.skip_broken says so, else with an Error that names them. What the
-// middles of the others add up to. Error if none is left.
-Colours keep_whole(PictureList& list, const FolderOptions& options, std::vector<std::string>& warnings);
+// those that are broken: with a text each where options.skip_broken says so, else with an Error that names them. What the
+// middles of the others add up to. Error if none is left. What options.looked throws ends the look.
+Colours keep_whole(PictureList& list, const FolderOptions& options, Findings& found);
 
 }  // namespace hinge::data

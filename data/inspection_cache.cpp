@@ -16,6 +16,7 @@ namespace {
 
 // magic | length, about | count, looks | count, (key, length, reason)... | hash of all before.   Numbers as the machine has them.
 constexpr std::uint64_t kMagic = 0x3163697065676E68;  // "hngepic1"; another byte order reads another number
+constexpr int kSums = 1;                              // another number where resampling or the sums come out otherwise
 constexpr std::size_t kHashBytes = sizeof(std::uint64_t);
 
 static_assert(std::is_trivially_copyable_v<Look> && sizeof(Look) == 56);
@@ -91,6 +92,10 @@ std::uint64_t key_of(const PictureFile& file) {
 }
 
 bool may_be_kept(const PictureFile& file, std::int64_t now) { return file.stamp < now - 2'000'000'000; }
+
+std::string about_looks(const std::filesystem::path& pictures, int size, int resize, const std::string& decoders) {
+  return fmt::format("{} {} {} {} {}", kSums, decoders, size, resize, std::filesystem::absolute(pictures).lexically_normal().string());
+}
 
 std::filesystem::path cache_file(const std::filesystem::path& folder, const std::string& about) { return folder / fmt::format("pictures-{:016x}", hash_of_bytes(about)); }
 

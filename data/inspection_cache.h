@@ -38,7 +38,11 @@ std::uint64_t key_of(const PictureFile& file);
 // system's clock is coarse: they are looked at again next time.
 bool may_be_kept(const PictureFile& file, std::int64_t now);
 
-// The file in `folder` for what `about` names: where the pictures are and what they are made into.
+// What the looks at a set are known by: where its pictures are, what they are made into, and by what (decode.h). Others are kept in
+// another file.
+std::string about_looks(const std::filesystem::path& pictures, int size, int resize, const std::string& decoders);
+
+// The file in `folder` for what `about` names.
 std::filesystem::path cache_file(const std::filesystem::path& folder, const std::string& about);
 
 // None where there is no such file. Where it can't be used, why not goes into `note`.

@@ -19,17 +19,33 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Only what packing itself makes may be there, and no index. It is removed, also what a process on another machine left half-written.
-void make_room(const fs::path& out) {
-  static const std::regex kOurs("(train|test)-[0-9]{5,}\\.tar(\\.partial-[0-9]+)?|shards\\.json\\.partial-[0-9]+");
+// Lies where a packing was begun and isn't finished: from before its first shard until behind the index. Without it a
+// train-00000.tar is somebody's own.
+constexpr const char* kMarker = ".packing";
+constexpr std::string_view kMarkerText = "hinge pack began here and has not finished; its next start with this folder removes the shards\n";
+
+bool is_begun(const fs::path& out) {
+  return fs::is_regular_file(fs::symlink_status(out / kMarker)) && io::read_file(out / kMarker).starts_with(kMarkerText);
+}
+
+// Looks, and changes nothing: UsageError unless `out` is empty, not there, or has only what a packing left that was interrupted, also
+// of a process on another machine. Those files, which are in the way.
+std::vector<fs::path> leftovers(const fs::path& out) {
+  static const std::regex kOurs("(train|test)-[0-9]{5,}\\.tar(\\.partial-[-_0-9A-Za-z]+)?|shards\\.json\\.partial-[-_0-9A-Za-z]+");
+  static const std::regex kBeginning("\\.lock|\\.packing\\.partial-[-_0-9A-Za-z]+");  // of one that was killed before its marker was there
+  if (is_packed(out)) fail_usage("--out {} holds packed pictures already; choose another folder, or remove it", out.string());
+  if (!fs::exists(out)) return {};
+  if (!fs::is_directory(out)) fail_usage("--out {} is no folder", out.string());
+  const bool begun = is_begun(out);
   std::vector<fs::path> old;
   for (const fs::directory_entry& entry : fs::directory_iterator(out)) {
     const std::string name = entry.path().filename().string();
-    if (name == ".lock") continue;
-    if (!std::regex_match(name, kOurs)) fail_usage("--out {} holds '{}', expected no folder, an empty one, or what an interrupted packing left", out.string(), name);
+    if (std::regex_match(name, kBeginning) || (begun && name == kMarker)) continue;
+    const bool ours = begun && std::regex_match(name, kOurs) && fs::is_regular_file(entry.symlink_status());
+    if (!ours) fail_usage("--out {} holds '{}', expected no folder, an empty one, or what an interrupted packing left, which has a file {}", out.string(), name, kMarker);
     old.push_back(entry.path());
   }
-  for (const fs::path& path : old) fs::remove(path);
+  return old;
 }
 
 // Everything that could go wrong with names, before anything is written.
@@ -92,18 +108,28 @@ class ShardWriter {
 Packed pack_folder(const fs::path& dir, const fs::path& out, const PackOptions& options) {
   if (options.shard_bytes < kLeastShardBytes) fail_usage("--shard-size is {} bytes, expected at least {}", options.shard_bytes, kLeastShardBytes);
   if (is_packed(dir)) fail_usage("--data-dir {} is packed already: it has a file {}", dir.string(), kShardIndex);
-  if (is_packed(out)) fail_usage("--out {} holds packed pictures already; choose another folder, or remove it", out.string());
+  leftovers(out);  // before anything is made in it
   PictureSets sets = list_folder(dir, options.folder.threads);
+  const std::uint64_t listed = sets.train.files.size() + sets.test.files.size();
   fs::create_directories(out);
-  const io::FolderLock lock(out);  // and what other processes left half-written goes
-  make_room(out);
-  Packed packed;
-  const FolderOptions looking = checked(options.folder);
-  keep_whole(sets.train, looking, packed.warnings);
-  keep_whole(sets.test, looking, packed.warnings);
+  const io::FolderLock lock(out);
+  const std::vector<fs::path> old = leftovers(out);  // once more, now that nobody else packs there
+
+  FolderOptions looking = checked(options.folder);
+  Findings found;
+  const auto look = [&](PictureList& list, std::uint64_t before) {
+    looking.looked = [&, before](std::uint64_t done, std::uint64_t) { options.folder.looked(before + done, listed); };
+    keep_whole(list, looking, found);
+  };
+  const std::uint64_t training = sets.train.files.size();
+  look(sets.train, 0);
+  look(sets.test, training);
   check_names(sets.train, "train");
   check_names(sets.test, "test");
+  io::write_file_atomically(out / kMarker, kMarkerText);
+  for (const fs::path& path : old) fs::remove(path);
 
+  Packed packed{.left_out = std::move(found.left_out), .warnings = std::move(found.warnings)};
   const std::uint64_t total = sets.train.files.size() + sets.test.files.size();
   const auto pack = [&](const PictureList& list, const char* set) {
     ShardWriter writer(out, set, options.shard_bytes);
@@ -121,6 +147,8 @@ Packed pack_folder(const fs::path& dir, const fs::path& out, const PackOptions& 
     for (const Shard& shard : set->shards) packed.bytes += shard.bytes;
   }
   write_index(out, index);
+  std::error_code ignored;  // with an index it is whole, whatever else is there
+  fs::remove(out / kMarker, ignored);
   return packed;
 }
 

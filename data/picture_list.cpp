@@ -1,19 +1,21 @@
 #include "data/picture_list.h"
 
-#include <fcntl.h>
 #include <sys/stat.h>
 
 #include <algorithm>
 #include <atomic>
 #include <cctype>
+#include <cerrno>
 #include <exception>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <utility>
 
 #include "data/dataset.h"
 #include "engine/core/error.h"
 #include "engine/io/file.h"
+#include "engine/io/system_calls.h"
 
 namespace hinge::data {
 namespace {
@@ -24,7 +26,7 @@ class FolderStore final : public PictureStore {
  public:
   explicit FolderStore(fs::path folder) : folder_(std::move(folder)) {}
   std::string read(const PictureFile& file) const override { return io::read_file(folder_ / file.name); }
-  std::string place(const PictureFile& file) const override { return (folder_ / file.name).string(); }
+  std::string place(const PictureFile& file) const override { return (file.name.empty() ? folder_ : folder_ / file.name).string(); }
 
  private:
   fs::path folder_;
@@ -58,7 +60,10 @@ std::vector<PictureFile> files_of_class(const fs::path& folder, const std::strin
   for_each_in(folder / name, [&](const fs::directory_entry& entry, const std::string& file) {
     if (!is_picture(file)) return;
     struct stat status {};
-    if (::stat(entry.path().c_str(), &status) != 0 || !S_ISREG(status.st_mode)) return;
+    const int error = io::system::stat(entry.path(), &status) == 0 ? 0 : errno;
+    if (error == ENOENT) return;                                                                    // removed meanwhile, or a link to nothing
+    if (error != 0) fail("{}: {}", entry.path().string(), std::generic_category().message(error));  // a network that stumbles must not make a smaller data set
+    if (!S_ISREG(status.st_mode)) return;
     const std::int64_t stamp = static_cast<std::int64_t>(status.st_mtim.tv_sec) * 1'000'000'000 + status.st_mtim.tv_nsec;
     files.push_back({.name = name + "/" + file, .label = label, .bytes = static_cast<std::uint64_t>(status.st_size), .stamp = stamp});
   });

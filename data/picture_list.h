@@ -24,7 +24,7 @@ class PictureStore {
   virtual ~PictureStore() = default;
   // The file's bytes. An Error names the file.
   virtual std::string read(const PictureFile& file) const = 0;
-  // For messages: "pictures/train/dog/1.png".
+  // For messages: "pictures/train/dog/1.png". Of no file, the set's folder: "pictures/train", by which the cache knows it.
   virtual std::string place(const PictureFile& file) const = 0;
 };
 

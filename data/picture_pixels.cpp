@@ -24,7 +24,7 @@ class ListedPixels final : public PixelSource {
 
  private:
   void write(int i, bool may_scale, auto resampling_of, std::uint8_t* out) const {
-    require(i >= 0 && static_cast<std::size_t>(i) < list_.files.size(), "image {} was asked for, there are {}", i, list_.files.size());
+    if (i < 0 || static_cast<std::size_t>(i) >= list_.files.size()) fail("{}: image {} was asked for, there are {}", list_.store->place({}), i, list_.files.size());
     const PictureFile& file = list_.files[static_cast<std::size_t>(i)];
     const std::string bytes = list_.store->read(file);
     try {

@@ -1,7 +1,6 @@
 #include "data/shards.h"
 
 #include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -42,7 +41,7 @@ class ShardFile {
     std::string bytes(size, '\0');
     std::uint64_t got = 0;
     while (got < size) {
-      const ssize_t more = ::pread(descriptor(), bytes.data() + got, size - got, static_cast<off_t>(at + got));
+      const ssize_t more = io::system::read_at(path_, descriptor(), bytes.data() + got, size - got, static_cast<off_t>(at + got));
       if (more < 0 && errno == EINTR) continue;
       const int error = errno;
       require(more >= 0, "cannot read {}: {}", path_.string(), reason(error));
@@ -69,7 +68,7 @@ class ShardFile {
 
 class ShardStore final : public PictureStore {
  public:
-  ShardStore(const fs::path& dir, const char* set, const std::vector<Shard>& shards) : set_(set) {
+  ShardStore(const fs::path& dir, const char* set, const std::vector<Shard>& shards) : folder_(dir / set), set_(set) {
     for (const Shard& shard : shards) files_.push_back(std::make_unique<ShardFile>(dir / shard.file));
   }
 
@@ -81,11 +80,12 @@ class ShardStore final : public PictureStore {
     return record.substr(kTarBlock);
   }
   std::string place(const PictureFile& file) const override {
-    if (files_.empty() || file.name.empty()) return set_;
+    if (file.name.empty()) return folder_.string();
     return fmt::format("{}: {}", files_.at(file.shard)->path().string(), member_name(set_, file));
   }
 
  private:
+  fs::path folder_;  // "shards/train", which names the set though it isn't there
   const char* set_;
   std::vector<std::unique_ptr<ShardFile>> files_;
 };
@@ -93,7 +93,7 @@ class ShardStore final : public PictureStore {
 std::uint64_t checked_size(const fs::path& dir, const Shard& shard) {
   struct stat status {};
   const fs::path path = dir / shard.file;
-  const int error = ::stat(path.c_str(), &status) == 0 ? 0 : errno;
+  const int error = io::system::stat(path, &status) == 0 ? 0 : errno;
   require(error == 0, "{}: {}, the index {} has it", path.string(), reason(error), kShardIndex);
   const auto bytes = static_cast<std::uint64_t>(status.st_size);
   require(bytes == shard.bytes, "{} has {} bytes, {} in {}: it is {}", path.string(), bytes, shard.bytes, (dir / kShardIndex).string(), bytes < shard.bytes ? "cut off" : "another file");
@@ -123,20 +123,27 @@ std::uint32_t parse_checksum(const std::string& text, const std::string& file, c
   return value;
 }
 
+// get<std::uint64_t>() would make something of -1 and 1.5 too.
+std::uint64_t whole_number(const json& value, const char* key, const std::string& file, const std::string& origin) {
+  if (!value.is_number_unsigned()) fail("{}: '{}' of {} holds {}, expected a whole number of bytes", origin, key, file, value.is_number() ? value.dump() : value.type_name());
+  return value.get<std::uint64_t>();
+}
+
 // One that stays in its folder.
 bool is_plain(const std::string& name) { return !name.empty() && name[0] != '.' && name.find('/') == std::string::npos && name.find('\0') == std::string::npos; }
 
 ShardedSet parse_set(const json& value, const char* name, const std::vector<std::string>& classes, const std::string& origin) {
   ShardedSet set;
   for (const json& entry : value.at("shards")) {
-    Shard shard{.file = entry.at("file").get<std::string>(), .bytes = entry.at("bytes").get<std::uint64_t>(), .first = set.files.size()};
+    Shard shard{.file = entry.at("file").get<std::string>(), .first = set.files.size()};
     require(is_plain(shard.file), "{}: '{}' is no name of a shard", origin, shard.file);
+    shard.bytes = whole_number(entry.at("bytes"), "bytes", shard.file, origin);
     shard.checksum = parse_checksum(entry.at("checksum").get<std::string>(), shard.file, origin);
     const json &names = entry.at("names"), &sizes = entry.at("sizes");
     require(names.is_array() && sizes.is_array() && names.size() == sizes.size(), "{}: {} has {} names and {} sizes", origin, shard.file, names.size(), sizes.size());
     shard.count = names.size();
     for (std::size_t i = 0; i < names.size(); ++i) {
-      PictureFile file{.name = names[i].get<std::string>(), .label = 0, .bytes = sizes[i].get<std::uint64_t>()};
+      PictureFile file{.name = names[i].get<std::string>(), .label = 0, .bytes = whole_number(sizes[i], "sizes", shard.file, origin)};
       const std::size_t slash = file.name.find('/');
       const auto found = std::ranges::lower_bound(classes, file.name.substr(0, slash));
       require(slash != std::string::npos && is_plain(file.name.substr(slash + 1)) && found != classes.end() && *found == file.name.substr(0, slash), "{}: '{}' of {} is in none of the classes", origin, file.name, shard.file);
@@ -175,7 +182,7 @@ ShardIndex parse_index(std::string_view text, const std::string& origin) {
     const std::string format = value.at("format").get<std::string>();
     require(format == kFormat, "{}: its format is '{}', expected '{}'", origin, format, kFormat);
     ShardIndex index{.classes = value.at("classes").get<std::vector<std::string>>(), .train = {}, .test = {}};
-    require(index.classes.size() >= 2 && std::ranges::is_sorted(index.classes), "{}: {} classes, expected two or more, sorted", origin, index.classes.size());
+    require(index.classes.size() >= 2 && std::ranges::adjacent_find(index.classes, std::ranges::greater_equal()) == index.classes.end(), "{}: {} classes, expected two or more, sorted, each once", origin, index.classes.size());
     index.train = parse_set(value.at("train"), "train", index.classes, origin);
     index.test = parse_set(value.at("test"), "test", index.classes, origin);
     return index;
@@ -205,10 +212,13 @@ PictureSets open_shards(const fs::path& dir) {
   return sets;
 }
 
-std::uint64_t check_shards(const fs::path& dir) {
+std::uint64_t check_shards(const fs::path& dir, const std::function<void(std::uint64_t done, std::uint64_t total)>& progress) {
   constexpr std::uint64_t kPiece = 1 << 20;
   const ShardIndex index = read_index(dir);
-  std::uint64_t total = 0;
+  std::uint64_t total = 0, done = 0;
+  for (const ShardedSet* set : {&index.train, &index.test}) {
+    for (const Shard& shard : set->shards) total += shard.bytes;
+  }
   for (const ShardedSet* set : {&index.train, &index.test}) {
     for (const Shard& shard : set->shards) {
       const std::uint64_t bytes = checked_size(dir, shard);
@@ -217,12 +227,12 @@ std::uint64_t check_shards(const fs::path& dir) {
       for (std::uint64_t at = 0; at < bytes; at += kPiece) {
         const std::string piece = file.read(at, std::min(kPiece, bytes - at));
         checksum = ::crc32(checksum, reinterpret_cast<const Bytef*>(piece.data()), static_cast<uInt>(piece.size()));
+        progress(done += piece.size(), total);
       }
       require(checksum == shard.checksum, "{}: its checksum is {:08x}, {:08x} in {}: it was damaged or changed", file.path().string(), checksum, shard.checksum, kShardIndex);
-      total += bytes;
     }
   }
-  return total;
+  return done;
 }
 
 }  // namespace hinge::data

@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -53,7 +54,9 @@ ShardIndex parse_index(std::string_view text, const std::string& origin);
 // it should is looked at when it is read. An Error names the shard.
 PictureSets open_shards(const std::filesystem::path& dir);
 
-// Reads everything: an Error names the first shard whose checksum differs. How many bytes that were.
-std::uint64_t check_shards(const std::filesystem::path& dir);
+// Reads everything: an Error names the first shard whose checksum differs. How many bytes that were. `progress` is told how many
+// are read; may throw, which ends it.
+std::uint64_t check_shards(
+    const std::filesystem::path& dir, const std::function<void(std::uint64_t done, std::uint64_t total)>& progress = [](std::uint64_t, std::uint64_t) {});
 
 }  // namespace hinge::data

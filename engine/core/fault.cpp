@@ -26,7 +26,7 @@ struct Planned {
   std::atomic<std::int64_t> seen = 0;
 };
 
-constexpr std::pair<std::string_view, Call> kCalls[] = {{"open", Call::kOpen}, {"create", Call::kCreate}, {"read", Call::kRead}, {"write", Call::kWrite}, {"sync", Call::kSync}, {"rename", Call::kRename}, {"link", Call::kLink}, {"truncate", Call::kTruncate}, {"allocate", Call::kAllocate}, {"device-allocate", Call::kDeviceAllocate}, {"clock", Call::kClock}};
+constexpr std::pair<std::string_view, Call> kCalls[] = {{"open", Call::kOpen}, {"create", Call::kCreate}, {"read", Call::kRead}, {"write", Call::kWrite}, {"sync", Call::kSync}, {"rename", Call::kRename}, {"link", Call::kLink}, {"truncate", Call::kTruncate}, {"stat", Call::kStat}, {"allocate", Call::kAllocate}, {"device-allocate", Call::kDeviceAllocate}, {"clock", Call::kClock}};
 constexpr std::pair<std::string_view, Fault> kFaults[] = {{"ENOSPC", {Fault::Kind::kError, ENOSPC}}, {"EIO", {Fault::Kind::kError, EIO}}, {"EACCES", {Fault::Kind::kError, EACCES}}, {"EROFS", {Fault::Kind::kError, EROFS}}, {"EDQUOT", {Fault::Kind::kError, EDQUOT}}, {"EMFILE", {Fault::Kind::kError, EMFILE}}, {"ENOMEM", {Fault::Kind::kError, ENOMEM}}, {"short", {Fault::Kind::kShort, 0}}, {"kill", {Fault::Kind::kKill, 0}}, {"back", {Fault::Kind::kBack, 0}}};
 
 template <class Table>

@@ -2,7 +2,7 @@
 //
 //   HINGE_FAULT=CALL:N:WHAT[:PART]     one or several, separated by commas
 //
-//   CALL   open create read write sync rename link truncate   of the file layer (engine/io/system_calls.h)
+//   CALL   open create read write sync rename link truncate stat   of the file layer (engine/io/system_calls.h)
 //          allocate device-allocate                           memory of tensors; a segment of a device's memory
 //          clock                                              a look at the wall clock
 //   N      the first such call that goes wrong, from 1
@@ -28,6 +28,7 @@ enum class Call : std::uint8_t { kOpen,
                                  kRename,
                                  kLink,
                                  kTruncate,
+                                 kStat,
                                  kAllocate,
                                  kDeviceAllocate,
                                  kClock };

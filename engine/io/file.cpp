@@ -8,14 +8,16 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cctype>
 #include <charconv>
-#include <cstring>
 #include <mutex>
 #include <set>
 #include <system_error>
 #include <utility>
 
 #include "engine/core/error.h"
+#include "engine/io/descriptor.h"
+#include "engine/io/growing_file.h"
 #include "engine/io/system_calls.h"
 
 namespace hinge::io {
@@ -25,64 +27,15 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kPartialMark = ".partial-";
 
-// Asked for in a statement behind the call: the order in which arguments are evaluated is left to compilers.
-std::string reason(int error) { return std::generic_category().message(error); }
-
-class Descriptor {
- public:
-  // Negative, with errno set, if the file can't be opened.
-  Descriptor(const fs::path& path, int flags) : value_(system::open(path, flags)) {}
-  ~Descriptor() {
-    if (value_ >= 0) ::close(value_);
+// This machine's name in a file's: letters, digits, '-' and '_'.
+std::string host_name() {
+  char text[256] = "";
+  if (::gethostname(text, sizeof text - 1) != 0 || text[0] == '\0') return "unknown";
+  std::string name = text;
+  for (char& c : name) {
+    if (std::isalnum(static_cast<unsigned char>(c)) == 0 && c != '-') c = '_';
   }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-
-  int get() const { return value_; }
-  int release() { return std::exchange(value_, -1); }
-
- private:
-  int value_ = -1;
-};
-
-// Writes all of `bytes` and adds to `total` what reached the file. Returns 0 or the errno.
-int write_all(const fs::path& path, int descriptor, std::span<const std::byte> bytes, std::uint64_t& total) {
-  while (!bytes.empty()) {
-    const ssize_t written = system::write(path, descriptor, bytes.data(), bytes.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) return errno;
-    if (written == 0) return EIO;
-    total += static_cast<std::uint64_t>(written);
-    bytes = bytes.subspan(static_cast<std::size_t>(written));
-  }
-  return 0;
-}
-
-fs::path folder_of(const fs::path& path) {
-  return path.has_parent_path() ? path.parent_path() : fs::path(".");
-}
-
-// Makes a rename in `folder` outlast a power cut.
-void sync_folder(const fs::path& folder) {
-  const Descriptor descriptor(folder, O_RDONLY | O_DIRECTORY);
-  require(descriptor.get() >= 0, "cannot open folder {}: {}", folder.string(), reason(errno));
-  // EINVAL and ENOTSUP: the file system has no such operation, so there is nothing to wait for.
-  const bool synced =
-      system::sync(folder, descriptor.get()) == 0 || errno == EINVAL || errno == ENOTSUP || errno == EROFS;
-  require(synced, "cannot flush folder {}: {}", folder.string(), reason(errno));
-}
-
-// Removes a file on leaving the scope, unless it has been given its final name.
-struct PartialFile {
-  fs::path path;
-  bool renamed = false;
-  ~PartialFile() {
-    if (!renamed) ::unlink(path.c_str());
-  }
-};
-
-std::span<const std::byte> as_bytes(std::string_view text) {
-  return std::as_bytes(std::span(text.data(), text.size()));
+  return name;
 }
 
 // The number that makes up all of `text`; 0 if it isn't one.
@@ -92,17 +45,24 @@ pid_t process_id(std::string_view text) {
   return error == std::errc() && end == text.data() + text.size() && id > 0 ? id : 0;
 }
 
-// Removes what processes that no longer exist were writing into `folder` when they died: files whose
-// names begin with `begin`. An own id is another process's too, of a container that was restarted.
+// Removes what processes of this machine that no longer exist were writing into `folder` when they died: files whose names begin
+// with `begin`. Of another machine's processes nothing is known here. A name without a machine is an older version's, and was
+// always taken for this one's. An own id is another process's too, of a container that was restarted.
 void remove_orphans(const fs::path& folder, std::string_view begin = {}) {
+  const std::string here = host_name();
   std::error_code ignored;
   for (const fs::directory_entry& entry : fs::directory_iterator(folder, ignored)) {
     const std::string name = entry.path().filename().string();
     const std::size_t mark = name.rfind(kPartialMark);
     if (mark == std::string::npos || !name.starts_with(begin)) continue;
-    const pid_t writer = process_id(std::string_view(name).substr(mark + kPartialMark.size()));
-    const bool gone = writer == ::getpid() || (::kill(writer, 0) != 0 && errno == ESRCH);
-    if (writer > 0 && gone) fs::remove(entry.path(), ignored);
+    std::string_view writer = std::string_view(name).substr(mark + kPartialMark.size());
+    if (const std::size_t dash = writer.rfind('-'); dash != std::string_view::npos) {
+      if (writer.substr(0, dash) != here) continue;
+      writer.remove_prefix(dash + 1);
+    }
+    const pid_t id = process_id(writer);
+    const bool gone = id == ::getpid() || (::kill(id, 0) != 0 && errno == ESRCH);
+    if (id > 0 && gone) fs::remove(entry.path(), ignored);
   }
 }
 
@@ -150,29 +110,17 @@ std::string read_file(const fs::path& path, std::uint64_t max_bytes) {
 }
 
 fs::path partial_path(const fs::path& path) {
-  return path.string() + std::string(kPartialMark) + std::to_string(::getpid());
+  return fmt::format("{}{}{}-{}", path.string(), kPartialMark, host_name(), ::getpid());
 }
 
 void write_file_atomically(const fs::path& path,
                            std::span<const std::span<const std::byte>> parts) {
   std::uint64_t total = 0;
   for (const auto& part : parts) total += part.size();
-  std::uint64_t written = 0;
-  const auto check = [&](int error) {
-    require(error == 0, "cannot write {}: {} (wrote {} of {} bytes)", path.string(), reason(error),
-            written, total);
-  };
-
   remove_orphans_of(path);
-  const fs::path partial = partial_path(path);
-  const Descriptor descriptor(partial, O_WRONLY | O_CREAT | O_TRUNC);
-  check(descriptor.get() >= 0 ? 0 : errno);
-  PartialFile guard{partial};
-  for (const auto& part : parts) check(write_all(partial, descriptor.get(), part, written));
-  check(system::sync(partial, descriptor.get()) == 0 ? 0 : errno);
-  check(system::rename(partial, path) == 0 ? 0 : errno);
-  guard.renamed = true;
-  sync_folder(folder_of(path));
+  GrowingFile file(path, total);
+  for (const auto& part : parts) file.append(part);
+  file.finish();
 }
 
 void write_file_atomically(const fs::path& path, std::string_view text) {

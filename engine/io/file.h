@@ -2,8 +2,10 @@
 // disk.
 //
 // A file written here is either the old one or the new one, never half of either: the bytes go to
-// NAME.partial-PID in the same folder, are flushed to the disk, and take the name by a rename.
-// One writer at a time per file; FolderLock keeps a second process out of a run's folder.
+// NAME.partial-HOST-PID in the same folder, are flushed to the disk, and take the name by a rename.
+// Of processes that write one file at once the last one's stays, also where they are on several
+// machines, or in containers with a host name each. One writer at a time in a process; FolderLock
+// keeps a second process out of a run's folder.
 #pragma once
 
 #include <cerrno>
@@ -21,7 +23,7 @@ std::string read_file(const std::filesystem::path& path, std::uint64_t max_bytes
 
 // Writes the concatenation of `parts` under the name `path`. On failure the file that was there
 // before is untouched, no temporary file stays behind, and the Error says how far it came. What a
-// process that was killed left of an earlier attempt is removed.
+// process of this machine that was killed left of an earlier attempt is removed.
 // "cannot write run/model.safetensors: No space left on device (wrote 4096 of 1079040 bytes)".
 void write_file_atomically(const std::filesystem::path& path,
                            std::span<const std::span<const std::byte>> parts);
@@ -33,7 +35,7 @@ void replace_file(const std::filesystem::path& from, const std::filesystem::path
 // A second name for the same bytes: a hard link, or a copy where the file system has no links.
 void link_or_copy(const std::filesystem::path& from, const std::filesystem::path& to);
 
-// The name under which this process prepares `path`: "PATH.partial-1234".
+// The name under which this process prepares `path`: "PATH.partial-box-1234".
 std::filesystem::path partial_path(const std::filesystem::path& path);
 
 // A log of lines, such as metrics.jsonl, or of records, opened for appending and created if missing.
@@ -58,7 +60,8 @@ class AppendFile {
 };
 
 // Holds FOLDER/.lock, with our process id in it, until destroyed. If it is taken, throws an Error:
-// "run/a is in use by process 1234". Partial files of processes that died are removed on entry.
+// "run/a is in use by process 1234". Partial files of processes of this
+// machine that died are removed on entry.
 class FolderLock {
  public:
   explicit FolderLock(const std::filesystem::path& folder);

@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <system_error>
 #include <utility>
 
 #include "engine/core/error.h"
@@ -12,42 +11,28 @@
 #include "engine/io/system_calls.h"
 
 namespace hinge::io {
-namespace {
 
-void check(bool done, int error, const std::filesystem::path& path, std::uint64_t written) {
-  require(done, "cannot write {}: {} (wrote {} bytes)", path.string(), std::generic_category().message(error), written);
-}
-
-}  // namespace
-
-GrowingFile::GrowingFile(std::filesystem::path path) : path_(std::move(path)), partial_(partial_path(path_)), descriptor_(system::open(partial_, O_WRONLY | O_CREAT | O_TRUNC)) {
-  const int error = errno;
-  check(descriptor_ >= 0, error, path_, 0);
+GrowingFile::GrowingFile(std::filesystem::path path, std::optional<std::uint64_t> total) : path_(std::move(path)), partial_(partial_path(path_)), total_(total), descriptor_(partial_, O_WRONLY | O_CREAT | O_TRUNC) {
+  check(descriptor_.get() >= 0 ? 0 : errno);
 }
 
 GrowingFile::~GrowingFile() {
-  if (descriptor_ < 0) return;
-  ::close(descriptor_);
-  ::unlink(partial_.c_str());
+  if (!named_) ::unlink(partial_.c_str());
 }
 
-void GrowingFile::append(std::string_view bytes) {
-  while (!bytes.empty()) {
-    const ssize_t written = system::write(partial_, descriptor_, bytes.data(), bytes.size());
-    const int error = written == 0 ? EIO : errno;
-    if (written < 0 && error == EINTR) continue;
-    check(written > 0, error, path_, size_);
-    size_ += static_cast<std::uint64_t>(written);
-    bytes.remove_prefix(static_cast<std::size_t>(written));
-  }
-}
+void GrowingFile::append(std::span<const std::byte> bytes) { check(write_all(partial_, descriptor_.get(), bytes, size_)); }
 
 void GrowingFile::finish() {
-  const bool synced = system::sync(partial_, descriptor_) == 0;
-  const int error = errno;
-  check(synced, error, path_, size_);
-  replace_file(partial_, path_);
-  ::close(std::exchange(descriptor_, -1));
+  check(system::sync(partial_, descriptor_.get()) == 0 ? 0 : errno);
+  check(system::rename(partial_, path_) == 0 ? 0 : errno);
+  named_ = true;
+  ::close(descriptor_.release());
+  sync_folder(folder_of(path_));
+}
+
+void GrowingFile::check(int error) const {
+  if (error == 0) return;
+  fail("cannot write {}: {} (wrote {}{} bytes)", path_.string(), reason(error), size_, total_ ? fmt::format(" of {}", *total_) : "");
 }
 
 }  // namespace hinge::io

@@ -35,6 +35,10 @@ ssize_t read(const std::filesystem::path& path, int descriptor, void* bytes, std
   return failure(Call::kRead, path) != 0 ? -1 : ::read(descriptor, bytes, size);
 }
 
+ssize_t read_at(const std::filesystem::path& path, int descriptor, void* bytes, std::size_t size, off_t at) {
+  return failure(Call::kRead, path) != 0 ? -1 : ::pread(descriptor, bytes, size, at);
+}
+
 ssize_t write(const std::filesystem::path& path, int descriptor, const void* bytes, std::size_t size) {
   std::int64_t& budget = faults().fail_write_after_bytes;
   if (budget == 0) {
@@ -68,6 +72,10 @@ int link(const std::filesystem::path& from, const std::filesystem::path& to) {
 
 int truncate(const std::filesystem::path& path, int descriptor, off_t size) {
   return failure(Call::kTruncate, path) != 0 ? -1 : ::ftruncate(descriptor, size);
+}
+
+int stat(const std::filesystem::path& path, struct ::stat* status) {
+  return failure(Call::kStat, path) != 0 ? -1 : ::stat(path.c_str(), status);
 }
 
 }  // namespace hinge::io::system

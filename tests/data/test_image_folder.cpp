@@ -7,12 +7,14 @@
 
 #include "data/loader.h"
 #include "data/resample.h"
+#include "engine/core/fault.h"
 #include "tests/support/catch.h"
 #include "tests/support/pictures.h"
 
 using namespace hinge;
 using namespace hinge::testing;
 using namespace hinge::data;
+namespace fs = std::filesystem;
 
 namespace {
 
@@ -272,4 +274,26 @@ TEST_CASE("real JPEGs are read as Pillow reads them") {
     CHECK(worst <= 2);
   }
   CHECK(sum / static_cast<double>(theirs.size()) <= 0.5);
+}
+
+TEST_CASE("a picture that can't be asked for is an error and not a picture less; one that is gone is passed over") {
+  const TemporaryFolder folder;
+  write_small_folder(folder.path(), 2);
+  const int whole = load_dataset("folder", folder.path(), kSmall).train.count();
+  fs::create_symlink("nowhere.png", folder.path() / "train/cat/link.png");
+  CHECK(load_dataset("folder", folder.path(), kSmall).train.count() == whole);
+  for (const auto& [code, reason] : {std::pair("EIO", "Input/output error"), {"EACCES", "Permission denied"}}) {
+    set_faults(fmt::format("stat:1:{}:train/cat/0.png", code));
+    const std::string error = error_of([&] { load_dataset("folder", folder.path(), kSmall); });
+    set_faults("");
+    CHECK_THAT(error, contains((folder.path() / "train/cat/0.png").string() + ": " + reason));
+  }
+}
+
+TEST_CASE("a picture that a folder doesn't have is refused with the folder's name") {
+  const TemporaryFolder folder;
+  write_small_folder(folder.path(), 2);
+  const Dataset set = load_dataset("folder", folder.path(), kSmall);
+  std::vector<std::uint8_t> pixels(set.train.image_bytes());
+  CHECK_THAT(error_of([&] { set.train.source->read(-1, pixels.data()); }), contains((folder.path() / "train").string() + ": image -1 was asked for, there are 6"));
 }

@@ -1,12 +1,19 @@
 // The cache of what was seen of pictures: a second start decodes what changed and nothing else, and ends in the same data set.
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <chrono>
+#include <cstdio>
+#include <cstring>
 #include <memory>
 #include <thread>
 
+#include "data/decode.h"
 #include "data/image_folder.h"
 #include "data/inspection.h"
 #include "data/inspection_cache.h"
 #include "engine/core/error.h"
+#include "engine/core/hash.h"
 #include "tests/support/catch.h"
 #include "tests/support/pictures.h"
 
@@ -136,8 +143,8 @@ TEST_CASE("a picture that can't be read is not remembered as broken") {
   const auto store = std::make_shared<Store>();
   const auto look = [&] {
     PictureList list{store, {{.name = "a/0.png", .bytes = 1, .stamp = 1}, {.name = "a/1.png", .bytes = 1, .stamp = 1}}};
-    std::vector<std::string> warnings;
-    return error_of([&] { keep_whole(list, options, warnings); });
+    Findings found;
+    return error_of([&] { keep_whole(list, options, found); });
   };
   CHECK_THAT(look(), contains("Input/output error"));
   store->fails = false;
@@ -190,7 +197,7 @@ TEST_CASE("a damaged cache is not used, says so, and is replaced") {
   }
 }
 
-TEST_CASE("a cache of another version or folder is passed over without a word") {
+TEST_CASE("a cache of another version, folder or decoder is passed over without a word") {
   const TemporaryFolder folder;
   const fs::path file = cache_file(folder.path(), "here");
   Looks looks;
@@ -206,7 +213,34 @@ TEST_CASE("a cache of another version or folder is passed over without a word") 
   CHECK(back.find(5) == nullptr);
   CHECK(load_looks(file, "elsewhere", note).looks.empty());
   CHECK(load_looks(folder.path() / "none", "here", note).looks.empty());
+  // Whole, and of a format with another number.
+  Bytes bytes = read_bytes(file);
+  CHECK(bytes[7] == '1');
+  bytes[7] = '2';
+  Hash hash;
+  hash.add(std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size() - 8));
+  const std::uint64_t sum = hash.value();
+  std::memcpy(bytes.data() + bytes.size() - 8, &sum, 8);
+  write_bytes(file, bytes);
+  CHECK(load_looks(file, "here", note).looks.empty());
   CHECK(note.empty());
+  bytes[7] = '1';
+  write_bytes(file, bytes);
+  load_looks(file, "here", note);
+  CHECK_THAT(note, contains("its checksum is wrong"));
+  // Other libraries, other sizes and other folders are other files.
+  CHECK_THAT(decoder_versions(), contains("libjpeg 6") && contains("turbo ") && contains("libpng 1"));
+  const std::string about = about_looks("here", 16, 18, decoder_versions());
+  CHECK(about == about_looks(fs::current_path() / "here", 16, 18, decoder_versions()));
+  for (const std::string& other : {about_looks("there", 16, 18, decoder_versions()), about_looks("here", 17, 18, decoder_versions()), about_looks("here", 16, 19, decoder_versions()), about_looks("here", 16, 18, "libjpeg 80")}) {
+    CHECK(cache_file(folder.path(), other) != cache_file(folder.path(), about));
+  }
+}
+
+TEST_CASE("a library that makes other pixels has a cache of its own") {
+  const Pictures pictures;
+  pictures.load();
+  for (const char* set : {"train", "val"}) CHECK(fs::exists(cache_file(pictures.options.cache, about_looks(pictures.at(set), 16, 18, decoder_versions()))));
 }
 
 TEST_CASE("a cache that can't be written is no reason to stop") {
@@ -231,4 +265,50 @@ TEST_CASE("several starts at once leave a cache that is whole") {
   CHECK(same == std::vector<int>(4, 1));
   CHECK(pictures.load().warnings.empty());
   CHECK(pictures.files_of_cache().size() == 2);
+}
+
+TEST_CASE("of several processes one writes the cache and the others read it") {
+  Pictures pictures;
+  pictures.options.write_cache = false;
+  const Dataset first = pictures.load();
+  CHECK_FALSE(fs::exists(pictures.options.cache));
+  pictures.options.write_cache = true;
+  pictures.load();
+  pictures.replace_secretly("train/cat/0.png");
+  pictures.options.write_cache = false;
+  CHECK(same_set(pictures.load(), first));  // it knew that one
+  const auto written = fs::last_write_time(pictures.files_of_cache()[0]);
+  write_bytes(pictures.at("train/bird/new.png"), png_of(smooth_picture(24, 24, 9)));
+  pictures.make_older(pictures.at("train/bird/new.png"), 3600);
+  CHECK(pictures.load().train.count() == first.train.count() + 1);
+  CHECK(fs::last_write_time(pictures.files_of_cache()[0]) == written);
+}
+
+TEST_CASE("processes that write one cache at once leave it whole at every moment") {
+  const TemporaryFolder folder;
+  const fs::path file = cache_file(folder.path(), "here");
+  std::vector<pid_t> writers;
+  for (std::uint64_t p = 1; p <= 3; ++p) {
+    writers.push_back(::fork());
+    if (writers.back() != 0) continue;
+    const std::string error = error_of([&] {
+      Looks mine;
+      for (std::uint64_t i = 0; i < 100 * p; ++i) mine.looks.push_back({.key = i, .sums = {p, p, p}});
+      for (int i = 0; i < 60; ++i) {
+        save_looks(file, "here", mine);
+        std::string note;
+        const Looks read = load_looks(file, "here", note);
+        require(note.empty() && !read.looks.empty() && read.looks.size() == 100 * read.looks[0].sums[0], "{}: {} looks", note, read.looks.size());
+      }
+    });
+    if (error != "no error") std::fprintf(stderr, "%s\n", error.c_str());
+    ::_exit(error == "no error" ? 0 : 1);
+  }
+  for (const pid_t writer : writers) {
+    int status = -1;
+    REQUIRE(::waitpid(writer, &status, 0) == writer);
+    CHECK(WIFEXITED(status));
+    CHECK(WEXITSTATUS(status) == 0);
+  }
+  CHECK(std::distance(fs::directory_iterator(folder.path()), {}) == 1);
 }

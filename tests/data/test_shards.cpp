@@ -1,6 +1,7 @@
 // Packed folders: the same data set as the folder they were made of, archives that tar reads, and what is refused.
 #include "data/shards.h"
 
+#include <chrono>
 #include <cstdlib>
 #include <fstream>
 #include <sstream>
@@ -9,6 +10,7 @@
 #include "data/pack.h"
 #include "data/tar.h"
 #include "engine/core/error.h"
+#include "engine/core/fault.h"
 #include "engine/io/file.h"
 #include "tests/support/catch.h"
 #include "tests/support/pictures.h"
@@ -72,7 +74,9 @@ TEST_CASE("a packed folder is the folder: images, labels, order, crops, statisti
   const Packed packed = packing.pack();
   CHECK(packed.images == 36);
   CHECK(packed.shards >= 4);
+  CHECK(packed.left_out.empty());
   CHECK(packed.warnings.empty());
+  CHECK_FALSE(fs::exists(packing.shards / ".packing"));
   const Dataset folder = packing.load(packing.pictures), shards = packing.load(packing.shards);
   CHECK(shards.fingerprint == folder.fingerprint);
   CHECK(shards.classes == folder.classes);
@@ -159,8 +163,9 @@ TEST_CASE("broken pictures are named before anything is packed, or left out as a
   skip.folder.skip_broken = true;
   const Packed packed = packing.pack(skip);
   CHECK(packed.images == 36);
-  REQUIRE(packed.warnings.size() == 1);
-  CHECK_THAT(packed.warnings[0], contains("left out: ") && contains("broken.png"));
+  CHECK(packed.warnings.empty());
+  REQUIRE(packed.left_out.size() == 1);
+  CHECK_THAT(packed.left_out[0], contains("left out: ") && contains("broken.png"));
   CHECK(packing.load(packing.shards).fingerprint == whole.fingerprint);
 }
 
@@ -172,7 +177,7 @@ TEST_CASE("an interrupted packing leaves no index and no half file, and the next
   };
   CHECK(error_of([&] { packing.pack(stop); }) == "stopped");
   CHECK_FALSE(is_packed(packing.shards));
-  for (const std::string& name : packing.names()) CHECK((name == ".lock" || name.ends_with(".tar")));
+  for (const std::string& name : packing.names()) CHECK((name == ".lock" || name == ".packing" || name.ends_with(".tar")));
   CHECK(packing.names().size() > 1);
   CHECK_THAT(error_of([&] { packing.load(packing.shards); }), contains("no folder 'train'"));
   // As a killed process leaves it, with more and smaller shards.
@@ -180,10 +185,100 @@ TEST_CASE("an interrupted packing leaves no index and no half file, and the next
   write_bytes(packing.shards / "train-00100.tar.partial-999999999", {'x'});
   write_bytes(packing.shards / "test-00100.tar.partial-1", {'x'});  // a process of that number is here, the writer was elsewhere
   write_bytes(packing.shards / "shards.json.partial-1", {'x'});
+  write_bytes(packing.shards / "train-00101.tar.partial-some_host-1", {'x'});
+  write_bytes(packing.shards / ".packing.partial-some_host-1", {'x'});
   packing.pack();
-  for (const std::string& name : packing.names()) CHECK_FALSE((name == "train-00099.tar" || name.find("partial") != std::string::npos));
+  for (const std::string& name : packing.names()) CHECK_FALSE((name == "train-00099.tar" || name == ".packing" || (name.find("partial") != std::string::npos && name != ".packing.partial-some_host-1")));
   CHECK(packing.load(packing.shards).fingerprint == packing.load(packing.pictures).fingerprint);
   CHECK(check_shards(packing.shards) > 0);
+}
+
+TEST_CASE("archives that packing didn't make are left alone, whatever they are called, and nothing is made beside them") {
+  const Packing packing;
+  fs::create_directories(packing.shards);
+  const std::vector<std::string> names = {"test-00000.tar", "train-00000.tar", "train-00001.tar"};
+  for (const std::string& name : names) write_bytes(packing.shards / name, {'m', 'i', 'n', 'e'});
+  const auto untouched = [&] {
+    if (packing.names() != names) return false;
+    return std::ranges::all_of(names, [&](const std::string& name) { return read_bytes(packing.shards / name) == Bytes{'m', 'i', 'n', 'e'}; });
+  };
+  CHECK_THAT(error_of([&] { packing.pack(); }), contains(".tar', expected no folder, an empty one"));
+  CHECK(untouched());
+  write_bytes(packing.shards / ".packing", {'m', 'i', 'n', 'e'});  // of another program
+  CHECK_THAT(error_of([&] { packing.pack(); }), contains("expected no folder, an empty one"));
+  fs::remove(packing.shards / ".packing");
+  CHECK(untouched());
+  // A whole one that lost its index isn't an interrupted one.
+  fs::remove_all(packing.shards);
+  packing.pack();
+  fs::remove(packing.shards / kShardIndex);
+  const std::size_t files = packing.names().size();
+  CHECK_THAT(error_of([&] { packing.pack(); }), contains("-0000"));
+  CHECK(packing.names().size() == files);
+}
+
+TEST_CASE("what an interrupted packing left is there until every picture was looked at; links and folders are never its own") {
+  const Packing packing;
+  PackOptions stop = kSmallShards;
+  stop.progress = [](std::uint64_t done, std::uint64_t) {
+    if (done == 20) throw std::runtime_error("stopped");
+  };
+  error_of([&] { packing.pack(stop); });
+  const std::vector<std::string> left = packing.names();
+  CHECK(std::ranges::count(left, ".packing") == 1);
+  write_bytes(packing.pictures / "train/cat/broken.png", {'n', 'o'});
+  CHECK_THAT(error_of([&] { packing.pack(); }), contains("1 broken image"));
+  CHECK(packing.names() == left);
+  fs::remove(packing.pictures / "train/cat/broken.png");
+  write_bytes(packing.folder.path() / "mine", {'x'});
+  fs::create_symlink(packing.folder.path() / "mine", packing.shards / "train-00077.tar");
+  CHECK_THAT(error_of([&] { packing.pack(); }), contains("holds 'train-00077.tar'"));
+  fs::remove(packing.shards / "train-00077.tar");
+  fs::create_directory(packing.shards / "train-00077.tar");
+  CHECK_THAT(error_of([&] { packing.pack(); }), contains("holds 'train-00077.tar'"));
+  fs::remove(packing.shards / "train-00077.tar");
+  packing.pack();
+  CHECK(packing.load(packing.shards).fingerprint == packing.load(packing.pictures).fingerprint);
+  CHECK_THAT(error_of([&] { pack_folder(packing.pictures, packing.folder.path() / "mine", kSmallShards); }), contains("mine is no folder"));
+}
+
+TEST_CASE("the look before packing, and the check of what was packed, count what they did and end where they are told to") {
+  const Packing packing;
+  PackOptions options = kSmallShards;
+  std::vector<std::uint64_t> seen;
+  options.folder.threads = 3;
+  options.folder.looked = [&](std::uint64_t done, std::uint64_t total) {
+    CHECK(total == 36);
+    CHECK(done <= total);
+    throw std::runtime_error("stopped");  // at once: how many pictures this thread has depends on the others
+  };
+  CHECK(error_of([&] { packing.pack(options); }) == "stopped");
+  for (const std::string& name : packing.names()) CHECK(name == ".lock");
+  options.folder.looked = [&](std::uint64_t done, std::uint64_t) { seen.push_back(done); };
+  seen.clear();
+  packing.pack(options);
+  CHECK(std::ranges::is_sorted(seen));
+  CHECK(seen.back() == 36);
+  seen.clear();
+  const std::uint64_t bytes = check_shards(packing.shards, [&](std::uint64_t done, std::uint64_t) { seen.push_back(done); });
+  CHECK(std::ranges::is_sorted(seen));
+  CHECK(seen.size() == packing.names().size() - 2);  // once a shard, as they are small
+  CHECK(seen.back() == bytes);
+  const auto stops = [](std::uint64_t, std::uint64_t total) { throw std::runtime_error(fmt::format("stopped of {}", total)); };
+  CHECK(error_of([&] { check_shards(packing.shards, stops); }) == fmt::format("stopped of {}", bytes));
+}
+
+TEST_CASE("what the cache has to say is no picture that was left out") {
+  const Packing packing;
+  PackOptions options = kSmallShards;
+  options.folder.cache = "/proc/none/hinge";
+  for (const auto& entry : fs::recursive_directory_iterator(packing.pictures)) {  // what is new isn't kept anyway
+    if (entry.is_regular_file()) fs::last_write_time(entry.path(), fs::file_time_type::clock::now() - std::chrono::hours(1));
+  }
+  const Packed packed = packing.pack(options);
+  CHECK(packed.left_out.empty());
+  REQUIRE(!packed.warnings.empty());
+  CHECK_THAT(packed.warnings[0], contains("is not kept"));
 }
 
 TEST_CASE("a disk that fills up while packing leaves nothing that could be taken for whole") {
@@ -312,4 +407,77 @@ TEST_CASE("an index that doesn't fit together is refused by name") {
   CHECK_THAT(refusal("\"checksum\":\"", "\"checksum\":\"z"), contains("8 hexadecimal digits"));
   CHECK_THAT(refusal("\"classes\":[\"bird\",\"cat\",\"dog\"]", "\"classes\":[\"bird\"]"), contains("1 classes"));
   CHECK_THAT(refusal("\"train\"", "\"drain\""), contains("x/shards.json"));
+  CHECK_THAT(refusal("[\"bird\",\"cat\"", "[\"bird\",\"bird\",\"cat\""), contains("sorted, each once"));
+  CHECK_THAT(refusal("[\"bird\",\"cat\"", "[\"cat\",\"bird\""), contains("sorted, each once"));
+  // Numbers that a conversion would make something of.
+  for (const char* number : {"-1", "1.5", "1e3", "\"1\"", "null"}) {
+    CHECK_THAT(refusal("\"sizes\":[", fmt::format("\"sizes\":[{},", number)), contains("x/shards.json") && contains("names and"));
+    const std::size_t at = whole.find("\"sizes\":[") + 9, end = whole.find_first_of(",]", at);
+    CHECK_THAT(refusal(whole.substr(at - 9, end - at + 9), fmt::format("\"sizes\":[{}", number)), contains("x/shards.json: 'sizes' of test-00000.tar holds"));
+    const std::size_t bytes_at = whole.find("\"bytes\":"), bytes_end = whole.find(',', bytes_at);
+    CHECK_THAT(refusal(whole.substr(bytes_at, bytes_end - bytes_at), fmt::format("\"bytes\":{}", number)), contains("x/shards.json: 'bytes' of test-00000.tar holds"));
+  }
+}
+
+TEST_CASE("a shard that can't be read or asked for is an error that names it and the reason") {
+  const Packing packing;
+  packing.pack();
+  const Dataset set = packing.load(packing.shards);
+  const auto error_with = [&](const char* faults, auto act) {
+    set_faults(faults);
+    const std::string error = error_of(act);
+    set_faults("");
+    return error;
+  };
+  CHECK_THAT(error_with("read:2:EIO:test-00000.tar", [&] { pixels_of(set.test, false); }), contains("cannot read") && contains("test-00000.tar: Input/output error"));
+  CHECK_THAT(error_with("read:1:EIO:train-00001.tar", [&] { check_shards(packing.shards); }), contains("cannot read") && contains("train-00001.tar: Input/output error"));
+  CHECK_THAT(error_with("open:1:EMFILE:train-00001.tar", [&] { pixels_of(packing.load(packing.shards).train, false); }), contains("cannot open") && contains("ulimit -n"));
+  CHECK_THAT(error_with("stat:1:EACCES:train-00001.tar", [&] { packing.load(packing.shards); }), contains("train-00001.tar: Permission denied"));
+  CHECK(error_of([&] { pixels_of(set.test, false); }) == "no error");
+}
+
+TEST_CASE("two packed folders used from one directory are two to the cache, one used from two directories is one") {
+  const Packing one, other;
+  one.pack();
+  write_bytes(other.pictures / "train/cat/0.png", png_of(noise_picture(24, 24, 77)));
+  other.pack();
+  FolderOptions options = kSmall;
+  options.cache = one.folder.path() / "cache";
+  const auto kept = [&] { return std::distance(fs::directory_iterator(options.cache), {}); };
+  const Dataset first = one.load(one.shards, options), second = other.load(other.shards, options);
+  CHECK(first.normalization.mean != second.normalization.mean);
+  CHECK(kept() == 2);
+  const auto when = [&] {
+    std::vector<fs::file_time_type> times;
+    for (const auto& entry : fs::directory_iterator(options.cache)) times.push_back(entry.last_write_time());
+    std::ranges::sort(times);
+    return times;
+  };
+  const auto written = when();
+  const fs::path here = fs::current_path();
+  fs::current_path(one.folder.path());
+  const Dataset again = one.load("shards", options), still = other.load(other.shards, options);
+  fs::current_path(here);
+  CHECK(again.normalization.mean == first.normalization.mean);
+  CHECK(still.normalization.mean == second.normalization.mean);
+  CHECK(kept() == 2);
+  CHECK(when() == written);  // both knew everything
+}
+
+TEST_CASE("messages about a set of shards name its folder") {
+  const Packing packing;
+  packing.pack();
+  const Dataset set = packing.load(packing.shards);
+  std::vector<std::uint8_t> pixels(set.train.image_bytes());
+  CHECK_THAT(error_of([&] { set.train.source->read(99, pixels.data()); }), contains((packing.shards / "train").string() + ": image 99 was asked for, there are 18"));
+  const ShardedSet train = read_index(packing.shards).train;
+  for (const PictureFile& file : train.files) {
+    const fs::path shard = packing.shards / train.shards[file.shard].file;
+    Bytes bytes = read_bytes(shard);
+    bytes[file.offset + 512] = 'x';  // no picture begins like this
+    write_bytes(shard, bytes);
+  }
+  FolderOptions skip = kSmall;
+  skip.skip_broken = true;
+  CHECK_THAT(error_of([&] { packing.load(packing.shards, skip); }), contains((packing.shards / "train").string() + ": not one image is whole"));
 }

@@ -1,5 +1,6 @@
 // The program on folders of pictures, and the whole way: a state dict of a ResNet-18 in, compressed on photographs, out to
 // ONNX.
+#include <functional>
 #include <nlohmann/json.hpp>
 
 #include "data/loader.h"
@@ -11,6 +12,7 @@
 #include "tests/support/pictures.h"
 #include "tests/support/random_graph.h"
 #include "tests/tools/onnx_runtime.h"
+#include "tests/tools/ranks.h"
 
 using namespace hinge;
 using namespace hinge::testing;
@@ -93,6 +95,83 @@ TEST_CASE("a packed folder gives the folder's run, byte by byte, and packing ref
   std::filesystem::resize_file(at("shards/train-00000.tar"), 512);
   refused({"eval", "--weights", at("a/model.safetensors"), "--data", "folder", "--data-dir", at("shards"), "--image-size", "32"}, 1, {"train-00000.tar has 512 bytes", "cut off"});
   refused({"pack", "--check", at("shards")}, 1, {"train-00000.tar"});
+}
+
+TEST_CASE("Ctrl-C ends the look of hinge pack, which then leaves nothing, and its check of what was packed") {
+  const io::Scratch scratch;
+  const auto at = [&](const std::string& name) { return (scratch.folder() / name).string(); };
+  // Stops it with `signal` a little after `begun` says so. What it printed in that time.
+  const auto stopped = [&](const std::vector<std::string>& arguments, int signal, const std::function<bool(pid_t)>& begun) {
+    const pid_t child = start_hinge(arguments, at("log"));
+    for (int i = 0; i < 2000 && !begun(child); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    kill(child, signal);
+    return Outcome{wait_for(child), slurp(at("log"))};
+  };
+  write_small_folder(at("pictures"), 2);
+  write_bytes(at("large.jpg"), jpeg_of(smooth_picture(3000, 4000, 1)));
+  for (int i = 0; i < 200; ++i) std::filesystem::create_hard_link(at("large.jpg"), at("pictures/train/cat/large" + std::to_string(i) + ".jpg"));  // many seconds of a core
+  const std::vector<std::string> pack = {"pack", "--data-dir", at("pictures"), "--out", at("shards"), "--no-cache", "--loader-threads", "2"};
+  for (const int signal : {SIGINT, SIGTERM}) {
+    const Outcome looking = stopped(pack, signal, [&](pid_t) { return std::filesystem::exists(at("shards/.lock")); });
+    CHECK(looking.code == 130);
+    CHECK_THAT(looking.output, contains("interrupted; nothing was packed"));
+    CHECK(std::distance(std::filesystem::directory_iterator(at("shards")), {}) == 1);
+  }
+  // A shard of 4 GB that takes no place.
+  const std::uint64_t bytes = 4'000'000'000 / 512 * 512;
+  const auto set = [&](const char* name, std::uint64_t size) {
+    write_bytes(at(std::string("sparse/") + name + ".tar"), {});
+    std::filesystem::resize_file(at(std::string("sparse/") + name + ".tar"), size + 512 + 1024);
+    return nlohmann::json{{"shards", {{{"file", std::string(name) + ".tar"}, {"bytes", size + 512 + 1024}, {"checksum", "00000000"}, {"names", {"a/0.png"}}, {"sizes", {size}}}}}};
+  };
+  const nlohmann::json index = {{"format", "hinge shards 1"}, {"classes", {"a", "b"}}, {"train", set("train", bytes)}, {"test", set("test", 512)}};
+  io::write_file_atomically(at("sparse/shards.json"), index.dump());
+  const auto reads = [](pid_t child) {
+    std::error_code ignored;
+    for (const auto& entry : std::filesystem::directory_iterator("/proc/" + std::to_string(child) + "/fd", ignored)) {
+      if (std::filesystem::read_symlink(entry.path(), ignored).filename() == "train.tar") return true;
+    }
+    return false;
+  };
+  for (const int signal : {SIGINT, SIGTERM}) {
+    const Outcome checking = stopped({"pack", "--check", at("sparse")}, signal, reads);
+    CHECK(checking.code == 130);
+    CHECK_THAT(checking.output, contains("interrupted; ") && contains("sparse was not read to its end"));
+  }
+}
+
+TEST_CASE("hinge pack leaves archives alone that it didn't make, and says in left_out which pictures it left out and nothing else") {
+  const io::Scratch scratch;
+  const auto at = [&](const std::string& name) { return (scratch.folder() / name).string(); };
+  write_small_folder(at("pictures"), 2);
+  write_bytes(at("mine/train-00000.tar"), {'m'});
+  refused({"pack", "--data-dir", at("pictures"), "--out", at("mine")}, 2, {"holds 'train-00000.tar'", ".packing"});
+  CHECK(std::distance(std::filesystem::directory_iterator(at("mine")), {}) == 1);
+  CHECK(slurp(at("mine/train-00000.tar")) == "m");
+  write_bytes(at("pictures/train/dog/broken.png"), {'n', 'o'});
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(at("pictures"))) std::filesystem::last_write_time(entry.path(), std::filesystem::file_time_type::clock::now() - std::chrono::hours(1));
+  const Outcome packed = run_hinge({"pack", "--data-dir", at("pictures"), "--out", at("shards"), "--broken-images", "skip", "--json", at("p.json")}, "create:1:EACCES:pictures-");
+  INFO(packed.output);
+  REQUIRE(packed.code == 0);
+  CHECK_THAT(packed.output, contains("warning: what was seen of the pictures is not kept") && contains("warning: left out: ") && contains("broken.png"));
+  const auto left_out = json_of(at("p.json"))["left_out"];
+  REQUIRE(left_out.size() == 1);
+  CHECK_THAT(left_out[0].get<std::string>(), contains("broken.png"));
+}
+
+TEST_CASE("of several ranks the first alone writes what was seen of pictures") {
+  if (!is_there(no_ranks())) return;
+  const io::Scratch scratch;
+  const auto at = [&](const std::string& name) { return (scratch.folder() / name).string(); };
+  write_small_folder(at("pictures"), 4);
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(at("pictures"))) std::filesystem::last_write_time(entry.path(), std::filesystem::file_time_type::clock::now() - std::chrono::hours(1));
+  // A cache for each, so that it can be seen who wrote.
+  const int code = wait_for(start({"mpirun", "-n", "2", "sh", "-c", "XDG_CACHE_HOME=\"" + at("cache") + "$OMPI_COMM_WORLD_RANK\" exec \"$0\" \"$@\"", HINGE_BINARY, "train", "--model", "resnet8", "--data", "folder", "--data-dir", at("pictures"), "--image-size", "32", "--epochs", "1", "--batch", "4", "--held-out", "2", "--out", at("run")}, at("log")));
+  INFO(slurp(at("log")));
+  REQUIRE(code == 0);
+  CHECK(std::distance(std::filesystem::directory_iterator(at("cache0/hinge")), {}) == 2);
+  CHECK_FALSE(std::filesystem::exists(at("cache1")));
 }
 
 TEST_CASE("what was seen of pictures is in the user's cache, unless --no-cache is given") {

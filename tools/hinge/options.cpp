@@ -14,6 +14,7 @@
 #include "engine/train/diagnosis.h"
 #include "models/state_dict.h"
 #include "tools/hinge/console.h"
+#include "tools/hinge/counting.h"
 #include "tools/hinge/group.h"
 #include "tools/hinge/user_cache.h"
 
@@ -150,14 +151,17 @@ LoadedData load_data(const DataOptions& options, const std::optional<data::Norma
   if (options.mean.empty() != options.std.empty()) fail_usage("--mean and --std go together");
   const int threads = options.loader_threads > 0 ? options.loader_threads : options.data == "folder" ? std::clamp(omp_get_num_procs(), 1, 64)
                                                                                                      : 1;
-  const data::FolderOptions folder{.size = options.image_size,
-                                   .resize = options.resize,
-                                   .crop_area = options.crop_area,
-                                   .skip_broken = options.broken_images == "skip",
-                                   .test_only = test_only,
-                                   .measure = options.mean.empty() && !of_file,
-                                   .threads = threads,
-                                   .cache = options.no_cache ? std::filesystem::path() : user_cache()};
+  data::FolderOptions folder{.size = options.image_size,
+                             .resize = options.resize,
+                             .crop_area = options.crop_area,
+                             .skip_broken = options.broken_images == "skip",
+                             .test_only = test_only,
+                             .measure = options.mean.empty() && !of_file,
+                             .threads = threads,
+                             .cache = options.no_cache ? std::filesystem::path() : user_cache(),
+                             .write_cache = is_first_rank()};
+  // One rank that stopped alone would be waited for by the others.
+  if (process_group() == nullptr) folder.looked = counting("looking at pictures", "interrupted while the pictures were looked at");
   LoadedData result{data::load_dataset(options.data, options.data_dir, folder), {}};
   data::Dataset& set = result.dataset;
   for (const std::string& warning : set.warnings) say("warning: {}", warning);

@@ -10,8 +10,8 @@
 #include "engine/core/error.h"
 #include "engine/io/json.h"
 #include "tools/hinge/commands.h"
+#include "tools/hinge/counting.h"
 #include "tools/hinge/flags.h"
-#include "tools/hinge/interrupt.h"
 #include "tools/hinge/session.h"
 #include "tools/hinge/user_cache.h"
 
@@ -46,7 +46,7 @@ void report(const Options& options, const nlohmann::json& result) {
 void check(const Options& options) {
   if (!options.data_dir.empty() || !options.out.empty()) fail_usage("--check reads what was packed; it goes without --data-dir and --out");
   if (!data::is_packed(options.check)) fail_usage("--check {}: no file {} there, so it isn't a folder that 'hinge pack' finished", options.check, data::kShardIndex);
-  const std::uint64_t bytes = data::check_shards(options.check);
+  const std::uint64_t bytes = data::check_shards(options.check, counting("checking", fmt::format("interrupted; {} was not read to its end", options.check)));
   say("{}: {} bytes read, all as they were packed", options.check, bytes);
   report(options, {{"folder", options.check}, {"bytes", bytes}});
 }
@@ -59,17 +59,14 @@ void pack(const Options& options) {
   how.folder.skip_broken = options.broken_images == "skip";
   how.folder.threads = options.loader_threads > 0 ? options.loader_threads : std::clamp(omp_get_num_procs(), 1, 64);
   if (!options.no_cache) how.folder.cache = user_cache();
-  std::optional<Progress> bar;
-  how.progress = [&](std::uint64_t done, std::uint64_t total) {
-    if (interrupt_requested()) throw Interrupted(fmt::format("interrupted; {} is not whole, start again to make it", options.out));
-    if (!bar) bar.emplace("packing", static_cast<std::int64_t>(total));
-    bar->update(static_cast<std::int64_t>(done), "");
-  };
+  how.folder.looked = counting("looking at pictures", "interrupted; nothing was packed");
+  how.progress = counting("packing", fmt::format("interrupted; {} is not whole, start again to make it", options.out));
   const data::Packed packed = data::pack_folder(options.data_dir, options.out, how);
-  if (bar) bar->finish();
-  for (const std::string& warning : packed.warnings) say("warning: {}", warning);
+  for (const auto* texts : {&packed.warnings, &packed.left_out}) {
+    for (const std::string& text : *texts) say("warning: {}", text);
+  }
   say("{} pictures in {} shards of {} bytes, in {}", packed.images, packed.shards, packed.bytes, options.out);
-  report(options, {{"folder", options.out}, {"images", packed.images}, {"shards", packed.shards}, {"bytes", packed.bytes}, {"left_out", packed.warnings}});
+  report(options, {{"folder", options.out}, {"images", packed.images}, {"shards", packed.shards}, {"bytes", packed.bytes}, {"left_out", packed.left_out}});
 }
 
 }  // namespace

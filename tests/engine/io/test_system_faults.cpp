@@ -103,13 +103,17 @@ TEST_CASE("whatever call is refused, a log has whole lines") {
   }
 }
 
-TEST_CASE("what a killed process left of a file is removed by the next that writes it, and what a living one writes is not") {
+TEST_CASE("what a killed process left of a file is removed by the next that writes it, and what a living one writes or another machine's is not") {
   const Scratch scratch;
   write_file_atomically(scratch / "a.partial-999999999", "of a process that can't be");
   write_file_atomically(scratch / "b.partial-999999999", "of another file");
   write_file_atomically(scratch / "a.partial-1", "of a process that lives");
+  const std::string own = partial_path("a").string(), host = own.substr(0, own.rfind('-') + 1);
+  write_file_atomically(scratch / (host + "999999999"), "of a process of this machine that can't be");
+  write_file_atomically(scratch / (host + "1"), "of one that lives");
+  write_file_atomically(scratch / "a.partial-elsewhere-999999999", "of another machine, where it may live");
   write_file_atomically(scratch / "a", "new");
-  CHECK(scratch.names() == Names{"a", "a.partial-1", "b.partial-999999999"});
+  CHECK(scratch.names() == Names{"a", "a.partial-1", host + "1", "a.partial-elsewhere-999999999", "b.partial-999999999"});
 }
 
 }  // namespace
