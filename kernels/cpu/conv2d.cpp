@@ -222,7 +222,8 @@ Runner padded(const ConvShape& s, Pass pass, bool bias) {
   if (s.groups != 1 || bias || larger == s) return nullptr;
   std::shared_ptr<OneDnnPlan> plan = make_plan(larger, pass, false, kForms[0]);
   if (!plan) return nullptr;
-  return [=, copies = std::make_shared<std::array<Workspace, 3>>()](std::initializer_list<const float*> pointers) {
+  return [=](std::initializer_list<const float*> pointers) {
+    static thread_local std::array<Workspace, 3> copies;  // threads share the runner
     // Operands in the order of the plan; each is a matrix with the channels innermost.
     struct Side {
       std::int64_t rows, ours, theirs;
@@ -242,7 +243,7 @@ Runner padded(const ConvShape& s, Pass pass, bool bias) {
       used[i] = const_cast<float*>(pointers.begin()[i]);
       if (side.ours == side.theirs && !(filters && larger.k != s.k)) continue;
       const std::int64_t rows = filters ? larger.k * window : side.rows;
-      float* copy = static_cast<float*>((*copies)[i].reserve(sizeof(float) * static_cast<std::size_t>(rows * side.theirs)));
+      float* copy = static_cast<float*>(copies[i].reserve(sizeof(float) * static_cast<std::size_t>(rows * side.theirs)));
       if (!side.output) {
         resize_rows(side.rows, used[i], side.ours, copy, side.theirs);
         std::fill_n(copy + side.rows * side.theirs, (rows - side.rows) * side.theirs, 0.0f);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <thread>
 
 #include "engine/core/device.h"
 #include "kernels/registry.h"
@@ -26,10 +27,10 @@ bool operator==(const Results& a, const Results& b) {
          same_bytes(a.db, b.db);
 }
 
-Results run(const ConvShape& s, bool bias) {
-  const Tensor x = random_tensor({s.n, s.h, s.w, s.c}, 1),
-               w = random_tensor({s.k, s.r, s.s, s.c / s.groups}, 2);
-  const Tensor b = random_tensor({s.k}, 3), dy = random_tensor({s.n, s.p(), s.q(), s.k}, 4);
+Results run(const ConvShape& s, bool bias, std::uint64_t seed = 0) {
+  const Tensor x = random_tensor({s.n, s.h, s.w, s.c}, seed + 1),
+               w = random_tensor({s.k, s.r, s.s, s.c / s.groups}, seed + 2);
+  const Tensor b = random_tensor({s.k}, seed + 3), dy = random_tensor({s.n, s.p(), s.q(), s.k}, seed + 4);
   Results out{Tensor::empty(dy.shape()), Tensor::empty(x.shape()), Tensor::empty(w.shape()),
               Tensor::zeros({s.k})};
   kernels::dispatch<kernels::Conv2dForward>(Stream(), s, x.data(), w.data(),
@@ -251,6 +252,29 @@ TEST_CASE("a recorded choice that does not exist here is said once, with what ru
   run(kLayers[0], false);
   CHECK(said.size() == 1);
   kernels::on_missing_conv_choice(nullptr);
+  kernels::reset_conv();
+}
+
+TEST_CASE("threads that convolve the same shape at the same time don't touch each other's numbers, in any form") {
+  const ConvShape shape{.n = 2, .h = 16, .w = 16, .c = 17, .k = 19, .r = 3, .s = 3, .padding = 1};
+  for (const char* form : {"nhwc", "blocked", "winograd", "padded", "gemm"}) {
+    kernels::reset_conv(form);
+    constexpr int kThreads = 4, kTimes = 50;
+    std::vector<Results> alone;
+    for (int t = 0; t < kThreads; ++t) alone.push_back(run(shape, false, static_cast<std::uint64_t>(10 * t)));
+    std::vector<int> wrong(kThreads, 0);
+    {
+      std::vector<std::jthread> threads;
+      for (int t = 0; t < kThreads; ++t) {
+        threads.emplace_back([&, t] {
+          const auto u = static_cast<std::size_t>(t);
+          for (int i = 0; i < kTimes; ++i) wrong[u] += run(shape, false, static_cast<std::uint64_t>(10 * t)) == alone[u] ? 0 : 1;
+        });
+      }
+    }
+    INFO(form);
+    CHECK(wrong == std::vector<int>(kThreads, 0));
+  }
   kernels::reset_conv();
 }
 
