@@ -98,6 +98,7 @@ const std::vector<ConvSpec> kLayers = {
     {.h = 11, .w = 11, .c = 3, .k = 8, .r = 7, .s = 7, .stride = 2, .padding = 3},
     {.h = 6, .w = 9, .c = 4, .k = 5, .r = 1, .s = 3, .padding = 1},
     {.h = 8, .w = 8, .c = 16, .k = 7, .r = 3, .s = 3, .padding = 1, .tail = 16},
+    {.h = 9, .w = 13, .c = 16, .k = 19, .r = 3, .s = 3, .padding = 1, .tail = 1},
     {.h = 9, .w = 13, .c = 5, .k = 9, .r = 3, .s = 3, .padding = 1, .tail = 33},
     {.h = 9, .w = 13, .c = 5, .k = 9, .r = 3, .s = 3, .stride = 2, .padding = 1, .tail = 3},
     {.h = 6, .w = 6, .c = 8, .k = 8, .r = 3, .s = 3, .padding = 1, .groups = 8, .tail = 19},
