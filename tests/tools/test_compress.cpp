@@ -147,7 +147,8 @@ TEST_CASE("a target in time is met by measurement or refused with the range, and
   Outcome outcome;
   for (int attempt = 0; attempt < 4; ++attempt) {
     outcome = run_hinge(b.arguments("latency", {"--target", "latency=0.9", "--latency-batch", "32", "--layer-times", times, "--method", "svd"}));
-    if (outcome.code == 0) break;
+    // A machine that is busy at the wrong moment makes the whole network look fast enough.
+    if (outcome.code == 0 && Bench::read(b.at("latency") / "result.json").at("flops_ratio") < 1.0) break;
     std::filesystem::remove(times);
     std::filesystem::remove_all(b.at("latency"));
   }
