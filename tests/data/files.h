@@ -18,6 +18,16 @@ namespace hinge::testing {
 
 using Bytes = std::vector<std::uint8_t>;
 
+// The words of the Error that act() throws; "no error" where it throws none.
+inline std::string error_of(auto act) {
+  try {
+    act();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
 class TemporaryFolder {
  public:
   TemporaryFolder() {

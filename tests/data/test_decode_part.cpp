@@ -6,6 +6,7 @@
 #include "data/decode.h"
 #include "data/resample.h"
 #include "engine/core/error.h"
+#include "tests/data/files.h"
 #include "tests/support/catch.h"
 #include "tests/support/pictures.h"
 
@@ -19,15 +20,6 @@ std::string_view text(const Bytes& bytes) { return {reinterpret_cast<const char*
 
 Part part_of(const Bytes& bytes, const Wanted& wanted) {
   return decode_part(text(bytes), [&](int, int) { return wanted; });
-}
-
-std::string error_of(auto act) {
-  try {
-    act();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
 }
 
 // Of the box's pixels in a part that is not scaled, how many differ from the whole picture's.

@@ -8,6 +8,7 @@
 #include "data/loader.h"
 #include "data/resample.h"
 #include "engine/core/fault.h"
+#include "tests/data/files.h"
 #include "tests/support/catch.h"
 #include "tests/support/pictures.h"
 
@@ -28,15 +29,6 @@ std::vector<float> epoch_of(const Dataset& set, LoaderOptions options, std::uint
   std::vector<float> values;
   while (const auto batch = loader.next()) values.insert(values.end(), batch->images.values().begin(), batch->images.values().end());
   return values;
-}
-
-std::string error_of(auto act) {
-  try {
-    act();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
 }
 
 }  // namespace

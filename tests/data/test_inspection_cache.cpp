@@ -14,6 +14,7 @@
 #include "data/inspection_cache.h"
 #include "engine/core/error.h"
 #include "engine/core/hash.h"
+#include "tests/data/files.h"
 #include "tests/support/catch.h"
 #include "tests/support/pictures.h"
 
@@ -55,15 +56,6 @@ struct Pictures {
     fs::last_write_time(at(name), time);
   }
 };
-
-std::string error_of(auto act) {
-  try {
-    act();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
 
 bool same_set(const Dataset& a, const Dataset& b) {
   return a.fingerprint == b.fingerprint && a.train.labels == b.train.labels && a.test.labels == b.test.labels && a.normalization.mean == b.normalization.mean && a.normalization.std == b.normalization.std;

@@ -25,7 +25,7 @@ namespace {
 const FolderOptions kSmall{.size = 16};
 const PackOptions kSmallShards{.shard_bytes = 6000};
 
-std::string error_of(auto act) {
+std::string words_of(auto act) {
   try {
     act();
   } catch (const std::exception& error) {
@@ -138,26 +138,26 @@ TEST_CASE("names that a tar archive can't hold are refused, the others are split
   CHECK(split.substr(0, 100) == std::string(100, 'b'));
   CHECK(split.substr(345, 155) == std::string(155, 'a'));
   CHECK(split.size() == 512);
-  CHECK_THAT(error_of([] { tar_header(std::string(101, 'a'), 1); }), contains("101 bytes of name"));
-  CHECK_THAT(error_of([] { tar_header(std::string(156, 'a') + "/" + std::string(100, 'b'), 1); }), contains("don't fit"));
-  CHECK_THAT(error_of([] { tar_header("/a", 1); }), contains("can't be a name"));
-  CHECK_THAT(error_of([] { tar_header("a", std::uint64_t{1} << 33); }), contains("at most"));
+  CHECK_THAT(words_of([] { tar_header(std::string(101, 'a'), 1); }), contains("101 bytes of name"));
+  CHECK_THAT(words_of([] { tar_header(std::string(156, 'a') + "/" + std::string(100, 'b'), 1); }), contains("don't fit"));
+  CHECK_THAT(words_of([] { tar_header("/a", 1); }), contains("can't be a name"));
+  CHECK_THAT(words_of([] { tar_header("a", std::uint64_t{1} << 33); }), contains("at most"));
   CHECK(tar_header("a", (std::uint64_t{1} << 33) - 1).substr(124, 12) == std::string("77777777777\0", 12));
   const Packing packing;
   const std::string file = std::string(180, 'n') + ".png";
   write_bytes(packing.pictures / "train/cat" / file, png_of(smooth_picture(20, 20, 1)));
-  CHECK_THAT(error_of([&] { packing.pack(); }), contains(file) && contains("don't fit into a tar archive"));
+  CHECK_THAT(words_of([&] { packing.pack(); }), contains(file) && contains("don't fit into a tar archive"));
   CHECK_FALSE(is_packed(packing.shards));
   fs::remove(packing.pictures / "train/cat" / file);
   write_bytes(packing.pictures / "train/cat/\xff.png", png_of(smooth_picture(20, 20, 1)));
-  CHECK_THAT(error_of([&] { packing.pack(); }), contains("isn't UTF-8"));
+  CHECK_THAT(words_of([&] { packing.pack(); }), contains("isn't UTF-8"));
 }
 
 TEST_CASE("broken pictures are named before anything is packed, or left out as asked") {
   const Packing packing;
   const Dataset whole = packing.load(packing.pictures);
   write_bytes(packing.pictures / "train/cat/broken.png", {'n', 'o'});
-  CHECK_THAT(error_of([&] { packing.pack(); }), contains("1 broken image") && contains("train/cat/broken.png: neither") && contains("--broken-images skip"));
+  CHECK_THAT(words_of([&] { packing.pack(); }), contains("1 broken image") && contains("train/cat/broken.png: neither") && contains("--broken-images skip"));
   CHECK_FALSE(is_packed(packing.shards));
   PackOptions skip = kSmallShards;
   skip.folder.skip_broken = true;
@@ -175,11 +175,11 @@ TEST_CASE("an interrupted packing leaves no index and no half file, and the next
   stop.progress = [](std::uint64_t done, std::uint64_t) {
     if (done == 20) throw std::runtime_error("stopped");
   };
-  CHECK(error_of([&] { packing.pack(stop); }) == "stopped");
+  CHECK(words_of([&] { packing.pack(stop); }) == "stopped");
   CHECK_FALSE(is_packed(packing.shards));
   for (const std::string& name : packing.names()) CHECK((name == ".lock" || name == ".packing" || name.ends_with(".tar")));
   CHECK(packing.names().size() > 1);
-  CHECK_THAT(error_of([&] { packing.load(packing.shards); }), contains("no folder 'train'"));
+  CHECK_THAT(words_of([&] { packing.load(packing.shards); }), contains("no folder 'train'"));
   // As a killed process leaves it, with more and smaller shards.
   write_bytes(packing.shards / "train-00099.tar", {'x'});
   write_bytes(packing.shards / "train-00100.tar.partial-999999999", {'x'});
@@ -202,10 +202,10 @@ TEST_CASE("archives that packing didn't make are left alone, whatever they are c
     if (packing.names() != names) return false;
     return std::ranges::all_of(names, [&](const std::string& name) { return read_bytes(packing.shards / name) == Bytes{'m', 'i', 'n', 'e'}; });
   };
-  CHECK_THAT(error_of([&] { packing.pack(); }), contains(".tar', expected no folder, an empty one"));
+  CHECK_THAT(words_of([&] { packing.pack(); }), contains(".tar', expected no folder, an empty one"));
   CHECK(untouched());
   write_bytes(packing.shards / ".packing", {'m', 'i', 'n', 'e'});  // of another program
-  CHECK_THAT(error_of([&] { packing.pack(); }), contains("expected no folder, an empty one"));
+  CHECK_THAT(words_of([&] { packing.pack(); }), contains("expected no folder, an empty one"));
   fs::remove(packing.shards / ".packing");
   CHECK(untouched());
   // A whole one that lost its index isn't an interrupted one.
@@ -213,7 +213,7 @@ TEST_CASE("archives that packing didn't make are left alone, whatever they are c
   packing.pack();
   fs::remove(packing.shards / kShardIndex);
   const std::size_t files = packing.names().size();
-  CHECK_THAT(error_of([&] { packing.pack(); }), contains("-0000"));
+  CHECK_THAT(words_of([&] { packing.pack(); }), contains("-0000"));
   CHECK(packing.names().size() == files);
 }
 
@@ -223,23 +223,23 @@ TEST_CASE("what an interrupted packing left is there until every picture was loo
   stop.progress = [](std::uint64_t done, std::uint64_t) {
     if (done == 20) throw std::runtime_error("stopped");
   };
-  error_of([&] { packing.pack(stop); });
+  words_of([&] { packing.pack(stop); });
   const std::vector<std::string> left = packing.names();
   CHECK(std::ranges::count(left, ".packing") == 1);
   write_bytes(packing.pictures / "train/cat/broken.png", {'n', 'o'});
-  CHECK_THAT(error_of([&] { packing.pack(); }), contains("1 broken image"));
+  CHECK_THAT(words_of([&] { packing.pack(); }), contains("1 broken image"));
   CHECK(packing.names() == left);
   fs::remove(packing.pictures / "train/cat/broken.png");
   write_bytes(packing.folder.path() / "mine", {'x'});
   fs::create_symlink(packing.folder.path() / "mine", packing.shards / "train-00077.tar");
-  CHECK_THAT(error_of([&] { packing.pack(); }), contains("holds 'train-00077.tar'"));
+  CHECK_THAT(words_of([&] { packing.pack(); }), contains("holds 'train-00077.tar'"));
   fs::remove(packing.shards / "train-00077.tar");
   fs::create_directory(packing.shards / "train-00077.tar");
-  CHECK_THAT(error_of([&] { packing.pack(); }), contains("holds 'train-00077.tar'"));
+  CHECK_THAT(words_of([&] { packing.pack(); }), contains("holds 'train-00077.tar'"));
   fs::remove(packing.shards / "train-00077.tar");
   packing.pack();
   CHECK(packing.load(packing.shards).fingerprint == packing.load(packing.pictures).fingerprint);
-  CHECK_THAT(error_of([&] { pack_folder(packing.pictures, packing.folder.path() / "mine", kSmallShards); }), contains("mine is no folder"));
+  CHECK_THAT(words_of([&] { pack_folder(packing.pictures, packing.folder.path() / "mine", kSmallShards); }), contains("mine is no folder"));
 }
 
 TEST_CASE("the look before packing, and the check of what was packed, count what they did and end where they are told to") {
@@ -252,7 +252,7 @@ TEST_CASE("the look before packing, and the check of what was packed, count what
     CHECK(done <= total);
     throw std::runtime_error("stopped");  // at once: how many pictures this thread has depends on the others
   };
-  CHECK(error_of([&] { packing.pack(options); }) == "stopped");
+  CHECK(words_of([&] { packing.pack(options); }) == "stopped");
   for (const std::string& name : packing.names()) CHECK(name == ".lock");
   options.folder.looked = [&](std::uint64_t done, std::uint64_t) { seen.push_back(done); };
   seen.clear();
@@ -265,7 +265,7 @@ TEST_CASE("the look before packing, and the check of what was packed, count what
   CHECK(seen.size() == packing.names().size() - 2);  // once a shard, as they are small
   CHECK(seen.back() == bytes);
   const auto stops = [](std::uint64_t, std::uint64_t total) { throw std::runtime_error(fmt::format("stopped of {}", total)); };
-  CHECK(error_of([&] { check_shards(packing.shards, stops); }) == fmt::format("stopped of {}", bytes));
+  CHECK(words_of([&] { check_shards(packing.shards, stops); }) == fmt::format("stopped of {}", bytes));
 }
 
 TEST_CASE("what the cache has to say is no picture that was left out") {
@@ -285,7 +285,7 @@ TEST_CASE("a disk that fills up while packing leaves nothing that could be taken
   for (const std::int64_t bytes : {0, 3000, 7000, 50000}) {
     const Packing packing;
     io::faults() = {.fail_write_after_bytes = bytes};
-    const std::string error = error_of([&] { packing.pack(); });
+    const std::string error = words_of([&] { packing.pack(); });
     io::faults() = {};
     INFO(error);
     CHECK_THAT(error, contains("No space left on device"));
@@ -300,15 +300,15 @@ TEST_CASE("packing refuses a folder that holds something else, is whole already,
   const Packing packing;
   fs::create_directories(packing.shards);
   write_bytes(packing.shards / "thesis.txt", {'x'});
-  CHECK_THAT(error_of([&] { packing.pack(); }), contains("holds 'thesis.txt'"));
+  CHECK_THAT(words_of([&] { packing.pack(); }), contains("holds 'thesis.txt'"));
   CHECK(read_bytes(packing.shards / "thesis.txt") == Bytes{'x'});
-  CHECK_THAT(error_of([&] { pack_folder(packing.pictures, packing.pictures, kSmallShards); }), contains("expected no folder, an empty one"));
+  CHECK_THAT(words_of([&] { pack_folder(packing.pictures, packing.pictures, kSmallShards); }), contains("expected no folder, an empty one"));
   fs::remove(packing.shards / "thesis.txt");
   packing.pack();
-  CHECK_THAT(error_of([&] { packing.pack(); }), contains("holds packed pictures already"));
-  CHECK_THAT(error_of([&] { pack_folder(packing.shards, packing.folder.path() / "more", {}); }), contains("is packed already"));
-  CHECK_THAT(error_of([&] { pack_folder(packing.pictures, packing.folder.path() / "more", {.shard_bytes = 100}); }), contains("--shard-size is 100"));
-  CHECK_THAT(error_of([&] { pack_folder(packing.folder.path() / "none", packing.folder.path() / "more", {}); }), contains("no folder 'train'"));
+  CHECK_THAT(words_of([&] { packing.pack(); }), contains("holds packed pictures already"));
+  CHECK_THAT(words_of([&] { pack_folder(packing.shards, packing.folder.path() / "more", {}); }), contains("is packed already"));
+  CHECK_THAT(words_of([&] { pack_folder(packing.pictures, packing.folder.path() / "more", {.shard_bytes = 100}); }), contains("--shard-size is 100"));
+  CHECK_THAT(words_of([&] { pack_folder(packing.folder.path() / "none", packing.folder.path() / "more", {}); }), contains("no folder 'train'"));
 }
 
 TEST_CASE("a picture that changes while it is packed is refused by name") {
@@ -318,7 +318,7 @@ TEST_CASE("a picture that changes while it is packed is refused by name") {
     if (done != 1) return;
     for (const char* name : {"0.png", "2.png", "4.png"}) write_bytes(packing.pictures / "val/dog" / name, {'x'});
   };
-  CHECK_THAT(error_of([&] { packing.pack(meddle); }), contains("val/dog/") && contains("changed meanwhile"));
+  CHECK_THAT(words_of([&] { packing.pack(meddle); }), contains("val/dog/") && contains("changed meanwhile"));
   CHECK_FALSE(is_packed(packing.shards));
 }
 
@@ -328,15 +328,15 @@ TEST_CASE("a shard that is cut off, longer or missing is named at the door") {
   const fs::path shard = packing.shards / "train-00001.tar";
   const Bytes whole = read_bytes(shard);
   write_bytes(shard, Bytes(whole.begin(), whole.end() - 512));
-  CHECK_THAT(error_of([&] { packing.load(packing.shards); }), contains("train-00001.tar") && contains("cut off"));
+  CHECK_THAT(words_of([&] { packing.load(packing.shards); }), contains("train-00001.tar") && contains("cut off"));
   Bytes longer = whole;
   longer.resize(whole.size() + 512);
   write_bytes(shard, longer);
-  CHECK_THAT(error_of([&] { packing.load(packing.shards); }), contains("train-00001.tar") && contains("another file"));
+  CHECK_THAT(words_of([&] { packing.load(packing.shards); }), contains("train-00001.tar") && contains("another file"));
   fs::remove(shard);
-  CHECK_THAT(error_of([&] { packing.load(packing.shards); }), contains("train-00001.tar") && contains("No such file"));
+  CHECK_THAT(words_of([&] { packing.load(packing.shards); }), contains("train-00001.tar") && contains("No such file"));
   write_bytes(shard, whole);
-  CHECK(error_of([&] { packing.load(packing.shards); }) == "no error");
+  CHECK(words_of([&] { packing.load(packing.shards); }) == "no error");
 }
 
 TEST_CASE("a changed byte is seen by --check wherever it is, and in a header when the picture is read") {
@@ -351,16 +351,16 @@ TEST_CASE("a changed byte is seen by --check wherever it is, and in a header whe
     Bytes changed = whole;
     changed[i] ^= 1;
     write_bytes(shard, changed);
-    CHECK_THAT(error_of([&] { check_shards(packing.shards); }), contains("test-00000.tar") && contains("its checksum is"));
+    CHECK_THAT(words_of([&] { check_shards(packing.shards); }), contains("test-00000.tar") && contains("its checksum is"));
   }
   Bytes moved = whole;
   moved[10] ^= 1;  // in the name of the first picture
   write_bytes(shard, moved);
   const Dataset set = packing.load(packing.shards);
-  CHECK_THAT(error_of([&] { pixels_of(set.test, false); }), contains("test-00000.tar") && contains("at byte 0, where the index has it"));
+  CHECK_THAT(words_of([&] { pixels_of(set.test, false); }), contains("test-00000.tar") && contains("at byte 0, where the index has it"));
   // Cut off after the door.
   write_bytes(shard, Bytes(whole.begin(), whole.begin() + 2000));
-  CHECK_THAT(error_of([&] { pixels_of(packing.load(packing.pictures).test, false), pixels_of(set.test, false); }), contains("test-00000.tar"));
+  CHECK_THAT(words_of([&] { pixels_of(packing.load(packing.pictures).test, false), pixels_of(set.test, false); }), contains("test-00000.tar"));
 }
 
 TEST_CASE("pictures of shards are not looked at again, but for their colours, which the cache keeps") {
@@ -378,9 +378,9 @@ TEST_CASE("pictures of shards are not looked at again, but for their colours, wh
   const Dataset first = packing.load(packing.shards, options);
   spoil(training);
   CHECK(packing.load(packing.shards, options).normalization.mean == first.normalization.mean);
-  CHECK_THAT(error_of([&] { packing.load(packing.shards); }), contains("1 broken image") && contains("train-00000.tar: train/"));
+  CHECK_THAT(words_of([&] { packing.load(packing.shards); }), contains("1 broken image") && contains("train-00000.tar: train/"));
   options.measure = false, options.cache.clear();
-  CHECK(error_of([&] { packing.load(packing.shards, options); }) == "no error");
+  CHECK(words_of([&] { packing.load(packing.shards, options); }) == "no error");
 }
 
 TEST_CASE("an index that doesn't fit together is refused by name") {
@@ -394,9 +394,9 @@ TEST_CASE("an index that doesn't fit together is refused by name") {
     const std::size_t at = text.find(from);
     REQUIRE(at != std::string::npos);
     text.replace(at, from.size(), to);
-    return error_of([&] { parse_index(text, "x/shards.json"); });
+    return words_of([&] { parse_index(text, "x/shards.json"); });
   };
-  CHECK_THAT(error_of([&] { parse_index(whole.substr(0, whole.size() / 2), "x/shards.json"); }), contains("x/shards.json"));
+  CHECK_THAT(words_of([&] { parse_index(whole.substr(0, whole.size() / 2), "x/shards.json"); }), contains("x/shards.json"));
   CHECK_THAT(refusal("hinge shards 1", "hinge shards 9"), contains("expected 'hinge shards 1'"));
   CHECK_THAT(refusal("test-00000.tar", "../../etc/passwd"), contains("no name of a shard"));
   CHECK_THAT(refusal("\"bird/", "\"fish/"), contains("in none of the classes"));
@@ -425,7 +425,7 @@ TEST_CASE("a shard that can't be read or asked for is an error that names it and
   const Dataset set = packing.load(packing.shards);
   const auto error_with = [&](const char* faults, auto act) {
     set_faults(faults);
-    const std::string error = error_of(act);
+    const std::string error = words_of(act);
     set_faults("");
     return error;
   };
@@ -433,7 +433,7 @@ TEST_CASE("a shard that can't be read or asked for is an error that names it and
   CHECK_THAT(error_with("read:1:EIO:train-00001.tar", [&] { check_shards(packing.shards); }), contains("cannot read") && contains("train-00001.tar: Input/output error"));
   CHECK_THAT(error_with("open:1:EMFILE:train-00001.tar", [&] { pixels_of(packing.load(packing.shards).train, false); }), contains("cannot open") && contains("ulimit -n"));
   CHECK_THAT(error_with("stat:1:EACCES:train-00001.tar", [&] { packing.load(packing.shards); }), contains("train-00001.tar: Permission denied"));
-  CHECK(error_of([&] { pixels_of(set.test, false); }) == "no error");
+  CHECK(words_of([&] { pixels_of(set.test, false); }) == "no error");
 }
 
 TEST_CASE("two packed folders used from one directory are two to the cache, one used from two directories is one") {
@@ -469,7 +469,7 @@ TEST_CASE("messages about a set of shards name its folder") {
   packing.pack();
   const Dataset set = packing.load(packing.shards);
   std::vector<std::uint8_t> pixels(set.train.image_bytes());
-  CHECK_THAT(error_of([&] { set.train.source->read(99, pixels.data()); }), contains((packing.shards / "train").string() + ": image 99 was asked for, there are 18"));
+  CHECK_THAT(words_of([&] { set.train.source->read(99, pixels.data()); }), contains((packing.shards / "train").string() + ": image 99 was asked for, there are 18"));
   const ShardedSet train = read_index(packing.shards).train;
   for (const PictureFile& file : train.files) {
     const fs::path shard = packing.shards / train.shards[file.shard].file;
@@ -479,5 +479,5 @@ TEST_CASE("messages about a set of shards name its folder") {
   }
   FolderOptions skip = kSmall;
   skip.skip_broken = true;
-  CHECK_THAT(error_of([&] { packing.load(packing.shards, skip); }), contains((packing.shards / "train").string() + ": not one image is whole"));
+  CHECK_THAT(words_of([&] { packing.load(packing.shards, skip); }), contains((packing.shards / "train").string() + ": not one image is whole"));
 }
