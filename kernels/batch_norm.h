@@ -4,6 +4,8 @@
 //   y = act( gamma[c] (x - mean[c]) rstd[c] + beta[c] + z )     act = ReLU or identity, z = 0 where absent
 //   mean, var over rows (biased);  rstd = 1 / sqrt(var + epsilon)
 //
+// T is what x, z, y and their gradients lie in memory as: float, or on a GPU Bfloat16. What is per channel is float in any case.
+//
 // Ioffe & Szegedy, "Batch normalization", ICML 2015, equations 1 to 4 and the gradient below them.
 #pragma once
 
@@ -20,10 +22,12 @@ struct BatchNormShape {
 };
 
 // mean[c] and var[c] of x.
-struct BatchNormStatistics {
+template <class T>
+struct BatchNormStatisticsOf {
   static constexpr const char* kName = "batch norm statistics";
-  using Signature = void(const BatchNormShape&, const float* x, float* mean, float* var);
+  using Signature = void(const BatchNormShape&, const T* x, float* mean, float* var);
 };
+using BatchNormStatistics = BatchNormStatisticsOf<float>;
 
 struct BatchNormUpdate {
   std::int64_t rows = 0;
@@ -55,26 +59,32 @@ struct BatchNormPrepare {
 };
 
 // y = act(x * scale[c] + shift[c] + z); z may be null, y may be x.
-struct BatchNormApply {
+template <class T>
+struct BatchNormApplyOf {
   static constexpr const char* kName = "batch norm";
-  using Signature = void(const BatchNormShape&, const float* x, const float* scale,
-                         const float* shift, const float* z, float* y);
+  using Signature = void(const BatchNormShape&, const T* x, const float* scale,
+                         const float* shift, const T* z, T* y);
 };
+using BatchNormApply = BatchNormApplyOf<float>;
 
-struct BatchNormGradients {
-  float* dx;  // null: not wanted
-  float* dz;  // gradient of the residual; null: not wanted
+template <class T>
+struct BatchNormGradientsOf {
+  T* dx;  // null: not wanted
+  T* dz;  // gradient of the residual; null: not wanted
   float* dgamma;
   float* dbeta;
 };
+using BatchNormGradients = BatchNormGradientsOf<float>;
 
 // From dy, and the saved x, y (for the ReLU's mask), mean and rstd. `batch_statistics` is false when mean and rstd
 // were constants (inference): dx has no correction terms then.
-struct BatchNormBackward {
+template <class T>
+struct BatchNormBackwardOf {
   static constexpr const char* kName = "batch norm backward";
-  using Signature = void(const BatchNormShape&, const float* dy, const float* x, const float* y,
+  using Signature = void(const BatchNormShape&, const T* dy, const T* x, const T* y,
                          const float* mean, const float* rstd, const float* gamma,
-                         bool batch_statistics, const BatchNormGradients&);
+                         bool batch_statistics, const BatchNormGradientsOf<T>&);
 };
+using BatchNormBackward = BatchNormBackwardOf<float>;
 
 }  // namespace hinge::kernels

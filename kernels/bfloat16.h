@@ -2,7 +2,7 @@
 //
 //   y = bfloat16(x)    |y - x| <= 2^-8 |x|  (8 bits of significand); infinity and NaN stay what they are, the sign of zero too
 //
-// As an integer: what is done with it here is to halve the bytes that travel, not to compute with it.
+// It halves the bytes that travel and that lie in memory; what is computed is float.
 #pragma once
 
 #include <cstdint>
@@ -28,17 +28,27 @@ SIMT_HOST_DEVICE inline float float_of(std::uint16_t y) {
   return x;
 }
 
+// A number as it lies in memory. By integers and not by the GPU's own instructions, so that every device makes the same bits of a
+// NaN too.
+struct Bfloat16 {
+  std::uint16_t bits;
+
+  Bfloat16() = default;
+  SIMT_HOST_DEVICE explicit Bfloat16(float x) : bits(bfloat16_of(x)) {}
+  SIMT_HOST_DEVICE explicit operator float() const { return float_of(bits); }
+};
+
 namespace kernels {
 
 // y = bfloat16(x).
 struct ToBfloat16 {
   static constexpr const char* kName = "to bfloat16";
-  using Signature = void(std::int64_t size, const float* x, std::uint16_t* y);
+  using Signature = void(std::int64_t size, const float* x, Bfloat16* y);
 };
 // x = y, exactly.
 struct FromBfloat16 {
   static constexpr const char* kName = "from bfloat16";
-  using Signature = void(std::int64_t size, const std::uint16_t* y, float* x);
+  using Signature = void(std::int64_t size, const Bfloat16* y, float* x);
 };
 
 }  // namespace kernels

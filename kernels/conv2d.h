@@ -3,6 +3,9 @@
 //   x  : [N, H, W, C]          w : [K, R, S, C/groups]        b : [K]        y : [N, P, Q, K]
 //   y[n,p,q,k] = b[k] + sum_{r,s,c} w[k,r,s,c] x[n, p*stride - padding + r, q*stride - padding + s, c]
 //   P = (H + 2 padding - R) / stride + 1,  Q likewise; with groups, c runs over k's group only.
+//
+// T is what x, w, y and their gradients lie in memory as: float, or on a GPU Bfloat16, whose products are added up as floats. The
+// bias and its gradient are floats in any case.
 #pragma once
 
 #include <cstdint>
@@ -30,22 +33,28 @@ struct ConvShape {
 };
 
 // y from x, w and b (b may be null).
-struct Conv2dForward {
+template <class T>
+struct Conv2dForwardOf {
   static constexpr const char* kName = "conv2d";
-  using Signature = void(const ConvShape&, const float* x, const float* w, const float* b, float* y);
+  using Signature = void(const ConvShape&, const T* x, const T* w, const float* b, T* y);
 };
+using Conv2dForward = Conv2dForwardOf<float>;
 
 // dx from dy and w.
-struct Conv2dBackwardData {
+template <class T>
+struct Conv2dBackwardDataOf {
   static constexpr const char* kName = "conv2d backward (data)";
-  using Signature = void(const ConvShape&, const float* dy, const float* w, float* dx);
+  using Signature = void(const ConvShape&, const T* dy, const T* w, T* dx);
 };
+using Conv2dBackwardData = Conv2dBackwardDataOf<float>;
 
 // dw (and db unless null) from x and dy.
-struct Conv2dBackwardWeights {
+template <class T>
+struct Conv2dBackwardWeightsOf {
   static constexpr const char* kName = "conv2d backward (weights)";
-  using Signature = void(const ConvShape&, const float* x, const float* dy, float* dw, float* db);
+  using Signature = void(const ConvShape&, const T* x, const T* dy, T* dw, float* db);
 };
+using Conv2dBackwardWeights = Conv2dBackwardWeightsOf<float>;
 
 // Which implementation runs for which shape: measured when a shape is first seen, then kept. Summation order differs
 // between implementations, so a run that must repeat another's bytes sets that run's choices before its first step.

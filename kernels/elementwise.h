@@ -1,4 +1,6 @@
 // One value in, one value out, for every element; and the bias of a linear layer.
+//
+// T is what values lie in memory as: float, or on a GPU Bfloat16; a bias and its gradient are floats in any case.
 #pragma once
 
 #include <cstdint>
@@ -6,30 +8,40 @@
 namespace hinge::kernels {
 
 // y = max(0, x); NaN stays NaN.
-struct ReluForward {
+template <class T>
+struct ReluForwardOf {
   static constexpr const char* kName = "relu";
-  using Signature = void(std::int64_t size, const float* x, float* y);
+  using Signature = void(std::int64_t size, const T* x, T* y);
 };
+using ReluForward = ReluForwardOf<float>;
 // dx = dy where y > 0, else 0.
-struct ReluBackward {
+template <class T>
+struct ReluBackwardOf {
   static constexpr const char* kName = "relu backward";
-  using Signature = void(std::int64_t size, const float* dy, const float* y, float* dx);
+  using Signature = void(std::int64_t size, const T* dy, const T* y, T* dx);
 };
+using ReluBackward = ReluBackwardOf<float>;
 // y = min(max(0, x), ceiling), ceiling > 0; NaN stays NaN. ReLU6 (Howard et al., 2017) has a ceiling of 6.
-struct CappedReluForward {
+template <class T>
+struct CappedReluForwardOf {
   static constexpr const char* kName = "capped relu";
-  using Signature = void(std::int64_t size, float ceiling, const float* x, float* y);
+  using Signature = void(std::int64_t size, float ceiling, const T* x, T* y);
 };
+using CappedReluForward = CappedReluForwardOf<float>;
 // dx = dy where 0 < y < ceiling, else 0.
-struct CappedReluBackward {
+template <class T>
+struct CappedReluBackwardOf {
   static constexpr const char* kName = "capped relu backward";
-  using Signature = void(std::int64_t size, float ceiling, const float* dy, const float* y, float* dx);
+  using Signature = void(std::int64_t size, float ceiling, const T* dy, const T* y, T* dx);
 };
+using CappedReluBackward = CappedReluBackwardOf<float>;
 // c = a + b; c may be a or b.
-struct Add {
+template <class T>
+struct AddOf {
   static constexpr const char* kName = "add";
-  using Signature = void(std::int64_t size, const float* a, const float* b, float* c);
+  using Signature = void(std::int64_t size, const T* a, const T* b, T* c);
 };
+using Add = AddOf<float>;
 // y = scale * x.
 struct Scale {
   static constexpr const char* kName = "scale";
@@ -51,21 +63,25 @@ struct Fill {
   using Signature = void(std::int64_t size, float value, float* y);
 };
 // y[row, c] = x[row, c] + bias[c]; y may be x.
-struct BiasAdd {
+template <class T>
+struct BiasAddOf {
   static constexpr const char* kName = "bias";
-  using Signature = void(std::int64_t rows, std::int64_t c, const float* x, const float* bias,
-                         float* y);
+  using Signature = void(std::int64_t rows, std::int64_t c, const T* x, const float* bias,
+                         T* y);
 };
+using BiasAdd = BiasAddOf<float>;
 // The same with y = max(0, .) behind it; NaN stays NaN.
 struct BiasRelu {
   static constexpr const char* kName = "bias and relu";
   using Signature = BiasAdd::Signature;
 };
 // dbias[c] = sum over rows of dy[row, c].
-struct BiasBackward {
+template <class T>
+struct BiasBackwardOf {
   static constexpr const char* kName = "bias backward";
-  using Signature = void(std::int64_t rows, std::int64_t c, const float* dy, float* dbias);
+  using Signature = void(std::int64_t rows, std::int64_t c, const T* dy, float* dbias);
 };
+using BiasBackward = BiasBackwardOf<float>;
 
 // Inverted dropout (Srivastava et al., 2014): y = x / (1 - rate) where the element's random number is at least
 // `rate`, else 0. The mask is a pure function of (seed, step, layer, element), so the backward pass is the same call.
@@ -77,9 +93,11 @@ struct DropoutShape {
   std::uint32_t layer = 0;
   std::int64_t first = 0;  // number of x[0] among the elements of the whole batch, where this is a part of it
 };
-struct Dropout {
+template <class T>
+struct DropoutOf {
   static constexpr const char* kName = "dropout";
-  using Signature = void(const DropoutShape&, const float* x, float* y);
+  using Signature = void(const DropoutShape&, const T* x, T* y);
 };
+using Dropout = DropoutOf<float>;
 
 }  // namespace hinge::kernels

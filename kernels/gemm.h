@@ -1,6 +1,8 @@
 // Matrix products, row-major.
 //
 //   C : [m, n] = op(A) op(B) (+ C)      op(A) : [m, k], op(B) : [k, n]
+//
+// T is what the matrices lie in memory as: float, or on a GPU Bfloat16, whose products are added up as floats.
 #pragma once
 
 #include <cstdint>
@@ -14,10 +16,12 @@ struct GemmShape {
   bool accumulate = false;   // add to C instead of overwriting it
 };
 
-struct Gemm {
+template <class T>
+struct GemmOf {
   static constexpr const char* kName = "gemm";
-  using Signature = void(const GemmShape&, const float* a, const float* b, float* c);
+  using Signature = void(const GemmShape&, const T* a, const T* b, T* c);
 };
+using Gemm = GemmOf<float>;
 
 namespace cpu {
 void gemm(const GemmShape& shape, const float* a, const float* b, float* c);

@@ -1,6 +1,8 @@
 // Pooling, channel concatenation and the parameter-free ResNet shortcut.
 //
 //   x : [N, H, W, C]     y : [N, P, Q, C]     P = (H + 2 padding - window) / stride + 1
+//
+// T is what values lie in memory as: float, or on a GPU Bfloat16.
 #pragma once
 
 #include <cstdint>
@@ -24,16 +26,20 @@ struct PoolShape {
 };
 
 // Max: padding is -infinity. Average: padding counts as zeros in the mean (PyTorch's default).
-struct PoolForward {
+template <class T>
+struct PoolForwardOf {
   static constexpr const char* kName = "pool";
-  using Signature = void(const PoolShape&, const float* x, float* y);
+  using Signature = void(const PoolShape&, const T* x, T* y);
 };
+using PoolForward = PoolForwardOf<float>;
 // Max: the gradient goes to the first largest element of the window (x and y are read; average reads neither).
-struct PoolBackward {
+template <class T>
+struct PoolBackwardOf {
   static constexpr const char* kName = "pool backward";
-  using Signature = void(const PoolShape&, const float* dy, const float* x, const float* y,
-                         float* dx);
+  using Signature = void(const PoolShape&, const T* dy, const T* x, const T* y,
+                         T* dx);
 };
+using PoolBackward = PoolBackwardOf<float>;
 
 // Option A of He et al. (2016): the shortcut halves the picture and pads channels with zeros on both sides.
 //   stride form: y[n,p,q, before + c] = x[n, 2p, 2q, c]        pool form: the mean of the 2 x 2 pixels instead
@@ -47,14 +53,18 @@ struct ShortcutShape {
   SIMT_HOST_DEVICE std::int64_t q() const { return pool ? w / 2 : (w + 1) / 2; }
   SIMT_HOST_DEVICE std::int64_t k() const { return before + c + after; }
 };
-struct ShortcutForward {
+template <class T>
+struct ShortcutForwardOf {
   static constexpr const char* kName = "option-A shortcut";
-  using Signature = void(const ShortcutShape&, const float* x, float* y);
+  using Signature = void(const ShortcutShape&, const T* x, T* y);
 };
-struct ShortcutBackward {
+using ShortcutForward = ShortcutForwardOf<float>;
+template <class T>
+struct ShortcutBackwardOf {
   static constexpr const char* kName = "option-A shortcut backward";
-  using Signature = void(const ShortcutShape&, const float* dy, float* dx);
+  using Signature = void(const ShortcutShape&, const T* dy, T* dx);
 };
+using ShortcutBackward = ShortcutBackwardOf<float>;
 
 // Copies channels [source_first, source_first + count) of rows of `source` into `target`, both [rows, channels].
 struct ChannelCopyShape {
@@ -62,10 +72,12 @@ struct ChannelCopyShape {
   std::int64_t source_c = 0, source_first = 0;
   std::int64_t target_c = 0, target_first = 0;
 };
-struct ChannelCopy {
+template <class T>
+struct ChannelCopyOf {
   static constexpr const char* kName = "channel copy";
-  using Signature = void(const ChannelCopyShape&, const float* source, float* target);
+  using Signature = void(const ChannelCopyShape&, const T* source, T* target);
 };
+using ChannelCopy = ChannelCopyOf<float>;
 
 // target[row, j] = source[row, channels[j]]: what surgery keeps of the channels. target : [rows, count].
 struct ChannelGatherShape {

@@ -5,6 +5,7 @@
 #include <unordered_set>
 #include <utility>
 
+#include "engine/autograd/element_type.h"
 #include "kernels/elementwise.h"
 #include "kernels/registry.h"
 
@@ -14,7 +15,7 @@ namespace {
 // a + b, into a's buffer where nobody else holds it.
 Tensor sum(Tensor a, const Tensor& b, const Stream& stream) {
   Tensor result = a.unique() ? a : Tensor::empty(a.shape(), a.dtype(), a.device());
-  kernels::dispatch<kernels::Add>(stream, result.size(), a.data(), b.data(), result.mutable_data());
+  by_element_type(result, [&]<class T>(T) { kernels::dispatch<kernels::AddOf<T>>(stream, result.size(), a.data<T>(), b.data<T>(), result.mutable_data<T>()); });
   return result;
 }
 

@@ -7,11 +7,14 @@
 
 namespace hinge {
 
+struct Bfloat16;  // kernels/bfloat16.h
+
 enum class DType : std::uint8_t { kFloat32,
                                   kFloat64,
                                   kInt32,
                                   kInt64,
-                                  kUint8 };
+                                  kUint8,
+                                  kBfloat16 };
 
 constexpr std::size_t size_of(DType dtype) {
   switch (dtype) {
@@ -20,6 +23,7 @@ constexpr std::size_t size_of(DType dtype) {
     case DType::kInt32: return 4;
     case DType::kInt64: return 8;
     case DType::kUint8: return 1;
+    case DType::kBfloat16: return 2;
   }
   return 0;
 }
@@ -32,6 +36,7 @@ constexpr std::string_view name_of(DType dtype) {
     case DType::kInt32: return "I32";
     case DType::kInt64: return "I64";
     case DType::kUint8: return "U8";
+    case DType::kBfloat16: return "BF16";
   }
   return "?";
 }
@@ -57,6 +62,10 @@ struct DTypeOf<std::int64_t> {
 template <>
 struct DTypeOf<std::uint8_t> {
   static constexpr DType value = DType::kUint8;
+};
+template <>
+struct DTypeOf<Bfloat16> {
+  static constexpr DType value = DType::kBfloat16;
 };
 
 }  // namespace hinge

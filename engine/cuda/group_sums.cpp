@@ -18,23 +18,22 @@ class SumsOnDevice final : public TensorSums {
   void start(const Tensor& values, std::int64_t count, SumPrecision precision, const Stream& stream) override {
     Tensor shared = values;
     if (precision == SumPrecision::kFloat32) return sums_->start(shared.mutable_data(), static_cast<std::size_t>(count), stream.native());
-    Rounded rounded{shared, Tensor::empty({static_cast<std::int64_t>(sizeof(std::uint16_t)) * count}, DType::kUint8, stream.device()), count};
+    Rounded rounded{shared, Tensor::empty({count}, DType::kBfloat16, stream.device())};
     kernels::dispatch<kernels::ToBfloat16>(stream, count, values.data(), rounded.data());
-    sums_->start(rounded.data(), static_cast<std::size_t>(count), stream.native());
+    sums_->start(&rounded.data()->bits, static_cast<std::size_t>(count), stream.native());
     rounded_.push_back(std::move(rounded));
   }
   void join(const Stream& stream) override {
     sums_->join(stream.native());
-    for (Rounded& rounded : rounded_) kernels::dispatch<kernels::FromBfloat16>(stream, rounded.count, rounded.data(), rounded.values.mutable_data());
+    for (Rounded& rounded : rounded_) kernels::dispatch<kernels::FromBfloat16>(stream, rounded.halves.size(), rounded.data(), rounded.values.mutable_data());
     rounded_.clear();
   }
   std::string refusal() const override { return ""; }
 
  private:
   struct Rounded {
-    Tensor values, bytes;
-    std::int64_t count;
-    std::uint16_t* data() { return reinterpret_cast<std::uint16_t*>(bytes.mutable_data<std::uint8_t>()); }
+    Tensor values, halves;
+    Bfloat16* data() { return halves.mutable_data<Bfloat16>(); }
   };
   std::unique_ptr<simt::GroupSums> sums_;
   std::vector<Rounded> rounded_;  // underway

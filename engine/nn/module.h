@@ -38,6 +38,7 @@ struct ForwardOptions {
   std::uint64_t seed = 0;                  // of dropout
   std::uint64_t step = 0;                  // the training step, for dropout
   std::int64_t first_image = 0;            // number of x's first image in the whole batch, where x is a rank's part of it
+  DType activations = DType::kFloat32;     // or kBfloat16, on a GPU: what layers put out and convolutions multiply; linear layers stay F32
   ProcessGroup* normalize_over = nullptr;  // BatchNorm's statistics are those of all ranks' images
 };
 

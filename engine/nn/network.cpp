@@ -5,6 +5,7 @@
 #include <numbers>
 
 #include "engine/ops/batch_norm.h"
+#include "engine/ops/cast.h"
 #include "engine/ops/conv2d.h"
 #include "engine/ops/elementwise.h"
 #include "engine/ops/linear.h"
@@ -101,11 +102,11 @@ Tensor Network::run(const Step& step, const std::vector<Tensor>& values,
     case OpKind::kInput: break;
     case OpKind::kConv2d: {
       const auto& a = std::get<ConvAttributes>(node.attributes);
-      return conv2d(input(0), parameter(weights + ".weight").value, bias(a.bias),
+      return conv2d(input(0), cast(parameter(weights + ".weight").value, input(0).dtype(), stream), bias(a.bias),
                     {.stride = a.stride, .padding = a.padding, .groups = a.groups}, stream);
     }
     case OpKind::kLinear: {
-      const Tensor& x = input(0);
+      const Tensor x = cast(input(0), DType::kFloat32, stream);
       const auto& a = std::get<LinearAttributes>(node.attributes);
       return linear(x.shape().rank() == 2 ? x : flatten(x, stream), parameter(weights + ".weight").value,
                     bias(a.bias), stream);
@@ -146,7 +147,7 @@ Tensor Network::run(const Step& step, const std::vector<Tensor>& values,
       const auto& a = std::get<ShortcutAttributes>(node.attributes);
       return shortcut_a(input(0), {.before = a.before, .after = a.after, .pool = a.pool}, stream);
     }
-    case OpKind::kFlatten: return flatten(input(0), stream);
+    case OpKind::kFlatten: return flatten(cast(input(0), DType::kFloat32, stream), stream);
     case OpKind::kDropout: {
       const auto& a = std::get<DropoutAttributes>(node.attributes);
       if (!options.training || a.rate == 0.0f) return input(0);
@@ -172,13 +173,13 @@ std::vector<Tensor> Network::forward_all(const Tensor& x, const ForwardOptions& 
           "network {}: images are {}, expected [N, {}, {}, {}]", graph_.architecture, x.shape(),
           graph_.input.h, graph_.input.w, graph_.input.c);
   std::vector<Tensor> values(graph_.nodes.size());
-  values[0] = x;
+  values[0] = cast(x, options.activations, stream);
   for (const Step& step : steps_) {
     values[static_cast<std::size_t>(step.node)] = run(step, values, options, stream);
     for (int freed : step.frees) values[static_cast<std::size_t>(freed)] = Tensor();
   }
   std::vector<Tensor> outputs;
-  for (int output : graph_.outputs()) outputs.push_back(values[static_cast<std::size_t>(output)]);
+  for (int output : graph_.outputs()) outputs.push_back(cast(values[static_cast<std::size_t>(output)], DType::kFloat32, stream));
   return outputs;
 }
 

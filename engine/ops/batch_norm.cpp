@@ -1,5 +1,6 @@
 #include "engine/ops/batch_norm.h"
 
+#include "engine/autograd/element_type.h"
 #include "engine/ops/synchronized_statistics.h"
 #include "kernels/batch_norm.h"
 #include "kernels/registry.h"
@@ -36,8 +37,7 @@ Tensor batch_norm(const Tensor& x, const BatchNormState& state, const Tensor& re
   const auto per_channel = [&] { return Tensor::empty({c}, DType::kFloat32, stream.device()); };
   if (options.training) {
     mean = per_channel(), var = per_channel();
-    kernels::dispatch<kernels::BatchNormStatistics>(stream, shape, x.data(), mean.mutable_data(),
-                                                    var.mutable_data());
+    by_element_type(x, [&]<class T>(T) { kernels::dispatch<kernels::BatchNormStatisticsOf<T>>(stream, shape, x.data<T>(), mean.mutable_data(), var.mutable_data()); });
     if (over != nullptr) all_rows = sum_statistics(*over, shape.rows, state.running_mean, mean, var);
   } else if (wants_gradient(x) || wants_gradient(state.gamma)) {
     mean = mean.clone();  // the running statistics may change before the backward pass
@@ -51,9 +51,9 @@ Tensor batch_norm(const Tensor& x, const BatchNormState& state, const Tensor& re
                                   options.training ? running_mean.mutable_data() : nullptr,
                                   options.training ? running_var.mutable_data() : nullptr});
   Tensor y = Tensor::empty(x.shape(), x.dtype(), stream.device());
-  kernels::dispatch<kernels::BatchNormApply>(stream, shape, x.data(), scale.data(), shift.data(),
-                                             residual.defined() ? residual.data() : nullptr,
-                                             y.mutable_data());
+  by_element_type(x, [&]<class T>(T) {
+    kernels::dispatch<kernels::BatchNormApplyOf<T>>(stream, shape, x.data<T>(), scale.data(), shift.data(), residual.defined() ? residual.data<T>() : nullptr, y.mutable_data<T>());
+  });
 
   return record(
       "batch_norm", {x, state.gamma, state.beta, residual}, y,
@@ -66,12 +66,11 @@ Tensor batch_norm(const Tensor& x, const BatchNormState& state, const Tensor& re
         if (wants_x) dx = Tensor::empty(x.shape(), x.dtype(), on.device());
         // Without a ReLU the residual's gradient is dy itself.
         if (wants_z) dz = shape.relu ? Tensor::empty(x.shape(), x.dtype(), on.device()) : dy.detached();
-        kernels::dispatch<kernels::BatchNormBackward>(
-            on, shape, dy.data(), x.data(), shape.relu ? y.data() : nullptr, mean.data(),
-            rstd.data(), gamma.data(), training && over == nullptr,
-            kernels::BatchNormGradients{wants_x ? dx.mutable_data() : nullptr,
-                                        wants_z && shape.relu ? dz.mutable_data() : nullptr,
-                                        dgamma.mutable_data(), dbeta.mutable_data()});
+        by_element_type(x, [&]<class T>(T) {
+          kernels::dispatch<kernels::BatchNormBackwardOf<T>>(
+              on, shape, dy.data<T>(), x.data<T>(), shape.relu ? y.data<T>() : nullptr, mean.data(), rstd.data(), gamma.data(), training && over == nullptr,
+              kernels::BatchNormGradientsOf<T>{wants_x ? dx.mutable_data<T>() : nullptr, wants_z && shape.relu ? dz.mutable_data<T>() : nullptr, dgamma.mutable_data(), dbeta.mutable_data()});
+        });
         if (over != nullptr && wants_x) dx = with_statistics_gradient(*over, {x, mean, rstd, gamma, all_rows}, dx, dgamma, dbeta, on);
         return {dx, dgamma, dbeta, dz};
       });

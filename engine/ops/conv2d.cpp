@@ -1,5 +1,6 @@
 #include "engine/ops/conv2d.h"
 
+#include "engine/autograd/element_type.h"
 #include "kernels/conv2d.h"
 #include "kernels/registry.h"
 
@@ -41,27 +42,27 @@ kernels::ConvShape shape_of(const Tensor& x, const Tensor& w, const Tensor& b,
 Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& b, const Conv2dOptions& options,
               const Stream& stream) {
   const kernels::ConvShape shape = shape_of(x, w, b, options);
-  Tensor y = Tensor::empty({shape.n, shape.p(), shape.q(), shape.k}, DType::kFloat32, stream.device());
-  kernels::dispatch<kernels::Conv2dForward>(stream, shape, x.data(), w.data(),
-                                            b.defined() ? b.data() : nullptr, y.mutable_data());
+  Tensor y = Tensor::empty({shape.n, shape.p(), shape.q(), shape.k}, x.dtype(), stream.device());
+  by_element_type(x, [&]<class T>(T) {
+    kernels::dispatch<kernels::Conv2dForwardOf<T>>(stream, shape, x.data<T>(), w.data<T>(), b.defined() ? b.data() : nullptr, y.mutable_data<T>());
+  });
 
   return record("conv2d", {x, w, b}, y,
                 [shape, x = x.detached(), w = w.detached(), wants_x = wants_gradient(x),
                  wants_w = wants_gradient(w), wants_b = b.defined() && wants_gradient(b)](
                     const Tensor& dy, const Stream& on) -> Gradients {
                   Tensor dx, dw, db;
-                  if (wants_w || wants_b) {
-                    dw = Tensor::empty(w.shape(), w.dtype(), on.device());
-                    if (wants_b) db = Tensor::empty({shape.k}, w.dtype(), on.device());
-                    kernels::dispatch<kernels::Conv2dBackwardWeights>(
-                        on, shape, x.data(), dy.data(), dw.mutable_data(),
-                        wants_b ? db.mutable_data() : nullptr);
-                  }
-                  if (wants_x) {
-                    dx = Tensor::empty(x.shape(), x.dtype(), on.device());
-                    kernels::dispatch<kernels::Conv2dBackwardData>(on, shape, dy.data(), w.data(),
-                                                                   dx.mutable_data());
-                  }
+                  by_element_type(x, [&]<class T>(T) {
+                    if (wants_w || wants_b) {
+                      dw = Tensor::empty(w.shape(), w.dtype(), on.device());
+                      if (wants_b) db = Tensor::empty({shape.k}, DType::kFloat32, on.device());
+                      kernels::dispatch<kernels::Conv2dBackwardWeightsOf<T>>(on, shape, x.data<T>(), dy.data<T>(), dw.mutable_data<T>(), wants_b ? db.mutable_data() : nullptr);
+                    }
+                    if (wants_x) {
+                      dx = Tensor::empty(x.shape(), x.dtype(), on.device());
+                      kernels::dispatch<kernels::Conv2dBackwardDataOf<T>>(on, shape, dy.data<T>(), w.data<T>(), dx.mutable_data<T>());
+                    }
+                  });
                   return {dx, dw, db};
                 });
 }

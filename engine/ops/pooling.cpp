@@ -1,5 +1,6 @@
 #include "engine/ops/pooling.h"
 
+#include "engine/autograd/element_type.h"
 #include "kernels/pooling.h"
 #include "kernels/registry.h"
 
@@ -29,7 +30,7 @@ Tensor pool(const char* name, kernels::PoolKind kind, const Tensor& x, const Poo
           "{}: window {} is larger than the padded {}x{} input", name, shape.window,
           shape.h + 2 * shape.padding, shape.w + 2 * shape.padding);
   Tensor y = Tensor::empty({shape.n, shape.p(), shape.q(), shape.c}, x.dtype(), stream.device());
-  kernels::dispatch<kernels::PoolForward>(stream, shape, x.data(), y.mutable_data());
+  by_element_type(x, [&]<class T>(T) { kernels::dispatch<kernels::PoolForwardOf<T>>(stream, shape, x.data<T>(), y.mutable_data<T>()); });
 
   const bool is_max = kind == kernels::PoolKind::kMax;
   return record(name, {x}, y,
@@ -37,9 +38,9 @@ Tensor pool(const char* name, kernels::PoolKind kind, const Tensor& x, const Poo
                     const Tensor& dy, const Stream& on) -> Gradients {
                   Tensor dx = Tensor::empty({shape.n, shape.h, shape.w, shape.c}, dy.dtype(),
                                             on.device());
-                  kernels::dispatch<kernels::PoolBackward>(
-                      on, shape, dy.data(), x.defined() ? x.data() : nullptr,
-                      y.defined() ? y.data() : nullptr, dx.mutable_data());
+                  by_element_type(dy, [&]<class T>(T) {
+                    kernels::dispatch<kernels::PoolBackwardOf<T>>(on, shape, dy.data<T>(), x.defined() ? x.data<T>() : nullptr, y.defined() ? y.data<T>() : nullptr, dx.mutable_data<T>());
+                  });
                   return {dx};
                 });
 }
@@ -48,15 +49,13 @@ Tensor pool(const char* name, kernels::PoolKind kind, const Tensor& x, const Poo
 void copy_channels(const Tensor& source, std::int64_t source_first, Tensor& target,
                    std::int64_t target_first, std::int64_t count, const Stream& stream) {
   const std::int64_t source_c = source.dim(3), target_c = target.dim(3);
-  kernels::dispatch<kernels::ChannelCopy>(
-      stream,
-      kernels::ChannelCopyShape{.rows = source.dim(0) * source.dim(1) * source.dim(2),
-                                .count = count,
-                                .source_c = source_c,
-                                .source_first = source_first,
-                                .target_c = target_c,
-                                .target_first = target_first},
-      source.data(), target.mutable_data());
+  const kernels::ChannelCopyShape shape{.rows = source.dim(0) * source.dim(1) * source.dim(2),
+                                        .count = count,
+                                        .source_c = source_c,
+                                        .source_first = source_first,
+                                        .target_c = target_c,
+                                        .target_first = target_first};
+  by_element_type(source, [&]<class T>(T) { kernels::dispatch<kernels::ChannelCopyOf<T>>(stream, shape, source.data<T>(), target.mutable_data<T>()); });
 }
 
 }  // namespace
@@ -90,11 +89,11 @@ Tensor shortcut_a(const Tensor& x, const ShortcutOptions& options, const Stream&
                                      .after = options.after,
                                      .pool = options.pool};
   Tensor y = Tensor::empty({shape.n, shape.p(), shape.q(), shape.k()}, x.dtype(), stream.device());
-  kernels::dispatch<kernels::ShortcutForward>(stream, shape, x.data(), y.mutable_data());
+  by_element_type(x, [&]<class T>(T) { kernels::dispatch<kernels::ShortcutForwardOf<T>>(stream, shape, x.data<T>(), y.mutable_data<T>()); });
 
   return record("shortcut_a", {x}, y, [shape](const Tensor& dy, const Stream& on) -> Gradients {
     Tensor dx = Tensor::empty({shape.n, shape.h, shape.w, shape.c}, dy.dtype(), on.device());
-    kernels::dispatch<kernels::ShortcutBackward>(on, shape, dy.data(), dx.mutable_data());
+    by_element_type(dy, [&]<class T>(T) { kernels::dispatch<kernels::ShortcutBackwardOf<T>>(on, shape, dy.data<T>(), dx.mutable_data<T>()); });
     return {dx};
   });
 }

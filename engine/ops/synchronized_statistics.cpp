@@ -3,6 +3,7 @@
 #include <cmath>
 #include <vector>
 
+#include "engine/autograd/element_type.h"
 #include "kernels/batch_norm.h"
 #include "kernels/registry.h"
 
@@ -55,7 +56,9 @@ Tensor with_statistics_gradient(ProcessGroup& group, const NormalizedRows& of, c
   }
   const Tensor slope = slopes.to(stream.device()), offset = offsets.to(stream.device());
   Tensor result = Tensor::empty(dx.shape(), dx.dtype(), stream.device());
-  kernels::dispatch<kernels::BatchNormApply>(stream, kernels::BatchNormShape{.rows = dx.size() / c, .c = c, .relu = false}, of.x.data(), slope.data(), offset.data(), dx.data(), result.mutable_data());
+  by_element_type(dx, [&]<class T>(T) {
+    kernels::dispatch<kernels::BatchNormApplyOf<T>>(stream, kernels::BatchNormShape{.rows = dx.size() / c, .c = c, .relu = false}, of.x.data<T>(), slope.data(), offset.data(), dx.data<T>(), result.mutable_data<T>());
+  });
   return result;
 }
 

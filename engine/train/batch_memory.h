@@ -12,11 +12,12 @@ namespace hinge {
 //
 // Two batches that fit give a line (activations grow with the batch, weights don't); where it meets the limit is tried,
 // and an eighth less until it fits.
-int batch_that_fits(const Network& network, const OutOfMemory& error, int batch);
+int batch_that_fits(const Network& network, const OutOfMemory& error, int batch, DType activations = DType::kFloat32);
 
 // A step that ran out of memory: this rank's images, in how many pieces, and the number of ranks that have as many.
 struct StepSize {
   int images = 1, pieces = 1, ranks = 1;
+  DType activations = DType::kFloat32;
 };
 // What `error` says, the batch of all ranks that would fit in its place, and in how many pieces this one would; a step was seen to
 // fit for both. What ranks add up is not counted.

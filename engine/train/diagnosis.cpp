@@ -43,7 +43,7 @@ NotFinite first_to_go_wrong(Network& network, const StepUnderSuspicion& step, co
   if (auto found = in_outputs(network, step, stream)) return *found;
   if (step.teacher != nullptr) {
     const NoGradients guard;
-    const Tensor logits = step.teacher->forward(step.images.to(step.teacher->device()), {}, stream);
+    const Tensor logits = step.teacher->forward(step.images.to(step.teacher->device()), {.activations = step.forward.activations}, stream);
     if (auto found = first_not_finite(logits, "output", "the teacher")) return *found;
   }
   if (!std::isfinite(step.loss)) return {.what = "loss", .name = {}, .index = {}, .value = step.loss};

@@ -54,6 +54,7 @@ TrainingStep::TrainingStep(Network& network, Optimizer& optimizer, const StepOpt
   require(network.device() == here, "training: the network is on {}, the step runs on {}", network.device().to_string(), here.to_string());
   require(options.teacher == nullptr || options.teacher->device() == here, "training: the teacher is on {}, the step runs on {}",
           options.teacher == nullptr ? "" : options.teacher->device().to_string(), here.to_string());
+  require(options.activations == DType::kFloat32 || (options.activations == DType::kBfloat16 && !here.is_cpu()), "training: activations in {} on {}, expected F32, or BF16 on a GPU", name_of(options.activations), here.to_string());
   require(options.pieces >= 1, "training: a step in {} pieces, expected 1 or more", options.pieces);
 }
 
@@ -69,7 +70,7 @@ std::vector<Slice> TrainingStep::slices() const {
 }
 
 ForwardOptions TrainingStep::forward_options(std::uint64_t step, const Slice& piece) const {
-  return {.training = true, .seed = options_.seed, .step = step, .first_image = part_.begin + piece.begin, .normalize_over = options_.synchronize_batch_norm ? options_.group : nullptr};
+  return {.training = true, .seed = options_.seed, .step = step, .first_image = part_.begin + piece.begin, .activations = options_.activations, .normalize_over = options_.synchronize_batch_norm ? options_.group : nullptr};
 }
 
 TrainingStep::Results TrainingStep::compute(const Tensor& all_images, const Tensor& all_labels, std::uint64_t step) {
@@ -85,7 +86,7 @@ TrainingStep::Results TrainingStep::compute(const Tensor& all_images, const Tens
     Tensor teacher_logits;
     if (options_.teacher != nullptr && options_.loss.distillation_weight > 0.0f) {
       const NoGradients guard;
-      teacher_logits = options_.teacher->forward(images, {}, stream_);
+      teacher_logits = options_.teacher->forward(images, {.activations = options_.activations}, stream_);
     }
     const Tensor logits = network_.forward(images, forward_options(step, piece), stream_);
     const Tensor loss = classification_loss(logits, labels, teacher_logits, options_.loss, stream_);

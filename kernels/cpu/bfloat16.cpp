@@ -6,14 +6,14 @@
 namespace hinge::kernels::cpu {
 namespace {
 
-void to_bfloat16(std::int64_t size, const float* x, std::uint16_t* y) {
+void to_bfloat16(std::int64_t size, const float* x, Bfloat16* y) {
   parallel_ranges(size, 1, [=](Range range) {
-    for (std::int64_t i = range.begin; i < range.end; ++i) y[i] = bfloat16_of(x[i]);
+    for (std::int64_t i = range.begin; i < range.end; ++i) y[i] = Bfloat16(x[i]);
   });
 }
-void from_bfloat16(std::int64_t size, const std::uint16_t* y, float* x) {
+void from_bfloat16(std::int64_t size, const Bfloat16* y, float* x) {
   parallel_ranges(size, 1, [=](Range range) {
-    for (std::int64_t i = range.begin; i < range.end; ++i) x[i] = float_of(y[i]);
+    for (std::int64_t i = range.begin; i < range.end; ++i) x[i] = static_cast<float>(y[i]);
   });
 }
 

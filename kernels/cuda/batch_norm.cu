@@ -20,13 +20,14 @@ constexpr unsigned kThreads = 256;
 simt::LaunchShape channel_grid(std::int64_t c) { return {simt::blocks_for(c, kThreads, 65535), kThreads}; }
 __device__ std::int64_t thread_number() { return static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; }
 
+template <class T>
 struct Moments {
-  const float* x;
+  const T* x;
   template <int kWidth>
   __device__ void add(std::int64_t i, std::int64_t channel, float (&s0)[kWidth], float (&s1)[kWidth]) const {
     float value[kWidth], first[kWidth];
-    load_channels(x + i, value);
-    load_channels(x + channel, first);
+    load_elements(x + i, value);
+    load_elements(x + channel, first);
 #pragma unroll
     for (int j = 0; j < kWidth; ++j) {
       const float centred = value[j] - first[j];
@@ -36,24 +37,26 @@ struct Moments {
   }
 };
 
+template <class T>
 __global__ void __launch_bounds__(kThreads)
-    moments_kernel(ChannelGrid grid, const double* partial, const float* x, float* mean, float* var) {
+    moments_kernel(ChannelGrid grid, const double* partial, const T* x, float* mean, float* var) {
   const std::int64_t j = thread_number();
   if (j >= grid.c) return;
   const double inverse = 1.0 / static_cast<double>(grid.rows);
   const double shift = sum_parts(partial, grid, 0, j) * inverse;
   const double variance = sum_parts(partial, grid, 1, j) * inverse - shift * shift;
-  mean[j] = static_cast<float>(shift + static_cast<double>(x[j]));
+  mean[j] = static_cast<float>(shift + static_cast<double>(static_cast<float>(x[j])));
   var[j] = static_cast<float>(variance < 0.0 ? 0.0 : variance);  // NaN stays NaN
 }
 
-void statistics(const BatchNormShape& s, const float* x, float* mean, float* var, simt::NativeStream stream) {
+template <class T>
+void statistics(const BatchNormShape& s, const T* x, float* mean, float* var, simt::NativeStream stream) {
   if (s.rows == 0 || s.c == 0) return;
-  channel_sums("batch norm sums", s.rows, s.c, is_vector_aligned(x), Moments{x}, stream,
-               [&](const ChannelGrid& grid, const double* partial) {
-                 simt::launch("batch norm statistics", channel_grid(s.c), stream, &moments_kernel, grid, partial, x, mean,
-                              var);
-               });
+  channel_sums<T>("batch norm sums", s.rows, s.c, is_vector_aligned(x), Moments<T>{x}, stream,
+                  [&](const ChannelGrid& grid, const double* partial) {
+                    simt::launch("batch norm statistics", channel_grid(s.c), stream, &moments_kernel<T>, grid, partial, x, mean,
+                                 var);
+                  });
 }
 
 __global__ void __launch_bounds__(kThreads)
@@ -75,47 +78,45 @@ __device__ float applied(float x, float scale, float shift, float z) {
 }
 
 // 4 blocks a multiprocessor leave 64 registers; ptxas' own choice of 40 spills one of the five pointers.
-template <bool kResidual, bool kRelu>
+template <class T, bool kResidual, bool kRelu>
 __global__ void __launch_bounds__(kElementThreads, 4)
-    apply_kernel(std::int64_t size, std::int64_t c, Divisor by_c, const float* x, const float* scale, const float* shift, const float* z,
-                 float* y) {
-  grid_elements(
-      size, c % kVectorFloats == 0 && all_vector_aligned(x, scale, shift, z, y),
-      [=](std::int64_t i) {
-        const std::int64_t j = by_c.remainder(i);
-        const float4 v = load_vector(x + i), a = load_vector(scale + j), b = load_vector(shift + j);
-        const float4 r = kResidual ? load_vector(z + i) : make_float4(0, 0, 0, 0);
-        store_vector(y + i, make_float4(applied<kRelu>(v.x, a.x, b.x, r.x), applied<kRelu>(v.y, a.y, b.y, r.y),
-                                        applied<kRelu>(v.z, a.z, b.z, r.z), applied<kRelu>(v.w, a.w, b.w, r.w)));
-      },
-      [=](std::int64_t i) {
-        const std::int64_t j = by_c.remainder(i);
-        y[i] = applied<kRelu>(x[i], scale[j], shift[j], kResidual ? z[i] : 0.0f);
-      });
+    apply_kernel(std::int64_t size, std::int64_t c, Divisor by_c, const T* x, const float* scale, const float* shift, const T* z, T* y) {
+  grid_elements<kVector<T>>(size, c % kVector<T> == 0 && all_vector_aligned(x, scale, shift, z, y), [=](std::int64_t i, auto width) {
+    const std::int64_t channel = by_c.remainder(i);
+    float v[width], a[width], b[width], r[width] = {};
+    load_elements(x + i, v);
+    load_elements(scale + channel, a);
+    load_elements(shift + channel, b);
+    if constexpr (kResidual) load_elements(z + i, r);
+#pragma unroll
+    for (int j = 0; j < width; ++j) v[j] = applied<kRelu>(v[j], a[j], b[j], r[j]);
+    store_elements(y + i, v);
+  });
 }
 
-void apply(const BatchNormShape& s, const float* x, const float* scale, const float* shift, const float* z, float* y,
-           simt::NativeStream stream) {
+template <class T>
+void apply(const BatchNormShape& s, const T* x, const float* scale, const float* shift, const T* z, T* y, simt::NativeStream stream) {
   const std::int64_t size = s.rows * s.c;
   if (size == 0) return;
-  auto* kernel = z != nullptr ? (s.relu ? &apply_kernel<true, true> : &apply_kernel<true, false>)
-                              : (s.relu ? &apply_kernel<false, true> : &apply_kernel<false, false>);
-  simt::launch("batch norm", element_grid(size), stream, kernel, size, s.c, Divisor(s.c), x, scale, shift, z, y);
+  auto* kernel = z != nullptr ? (s.relu ? &apply_kernel<T, true, true> : &apply_kernel<T, true, false>)
+                              : (s.relu ? &apply_kernel<T, false, true> : &apply_kernel<T, false, false>);
+  simt::launch("batch norm", element_grid<T>(size), stream, kernel, size, s.c, Divisor(s.c), x, scale, shift, z, y);
 }
 
 // y is read only where the ReLU needs it.
-template <bool kRelu>
+template <class T, bool kRelu>
 struct GradientTerms {
-  const float *dy, *x, *y, *mean;
+  const T *dy, *x, *y;
+  const float* mean;
   template <int kWidth>
   __device__ void add(std::int64_t i, std::int64_t channel, float (&s0)[kWidth], float (&s1)[kWidth]) const {
     float d[kWidth], value[kWidth], centre[kWidth];
-    load_channels(dy + i, d);
-    load_channels(x + i, value);
-    load_channels(mean + channel, centre);
+    load_elements(dy + i, d);
+    load_elements(x + i, value);
+    load_elements(mean + channel, centre);
     if constexpr (kRelu) {
       float out[kWidth];
-      load_channels(y + i, out);
+      load_elements(y + i, out);
 #pragma unroll
       for (int j = 0; j < kWidth; ++j) d[j] = out[j] > 0.0f ? d[j] : 0.0f;
     }
@@ -143,65 +144,66 @@ __global__ void __launch_bounds__(kThreads)
   constants[2 * grid.c + j] = batch_statistics ? static_cast<float>(-a * sum_d * inverse) : 0.0f;
 }
 
-template <bool kRelu, int kWidth>
+template <class T, bool kRelu, int kWidth>
 __global__ void __launch_bounds__(kThreads)
-    input_gradient_kernel(std::int64_t items, std::int64_t c, Divisor by_c, const float* dy, const float* x, const float* y,
-                          const float* mean, const float* constants, float* dx, float* dz) {
+    input_gradient_kernel(std::int64_t items, std::int64_t c, Divisor by_c, const T* dy, const T* x, const T* y, const float* mean,
+                          const float* constants, T* dx, T* dz) {
   for (std::int64_t item = thread_number(); item < items; item += static_cast<std::int64_t>(gridDim.x) * blockDim.x) {
     const std::int64_t i = item * kWidth, channel = by_c.remainder(i);
     float d[kWidth];
-    load_channels(dy + i, d);
+    load_elements(dy + i, d);
     if constexpr (kRelu) {
       float out[kWidth];
-      load_channels(y + i, out);
+      load_elements(y + i, out);
 #pragma unroll
       for (int j = 0; j < kWidth; ++j) d[j] = out[j] > 0.0f ? d[j] : 0.0f;
     }
-    if (dz != nullptr) store_channels(dz + i, d);
+    if (dz != nullptr) store_elements(dz + i, d);
     if (dx == nullptr) continue;
     float value[kWidth], centre[kWidth], a[kWidth], b[kWidth], e[kWidth];
-    load_channels(x + i, value);
-    load_channels(mean + channel, centre);
-    load_channels(constants + channel, a);
-    load_channels(constants + c + channel, b);
-    load_channels(constants + 2 * c + channel, e);
+    load_elements(x + i, value);
+    load_elements(mean + channel, centre);
+    load_elements(constants + channel, a);
+    load_elements(constants + c + channel, b);
+    load_elements(constants + 2 * c + channel, e);
 #pragma unroll
     for (int j = 0; j < kWidth; ++j) d[j] = a[j] * d[j] + b[j] * (value[j] - centre[j]) + e[j];
-    store_channels(dx + i, d);
+    store_elements(dx + i, d);
   }
 }
 
-template <bool kRelu>
-void backward_with(const BatchNormShape& s, const float* dy, const float* x, const float* y, const float* mean,
-                   const float* rstd, const float* gamma, bool batch_statistics, const BatchNormGradients& grad,
-                   simt::NativeStream stream) {
+template <class T, bool kRelu>
+void backward_with(const BatchNormShape& s, const T* dy, const T* x, const T* y, const float* mean, const float* rstd, const float* gamma,
+                   bool batch_statistics, const BatchNormGradientsOf<T>& grad, simt::NativeStream stream) {
   simt::Buffer<float> constants(3 * s.c, stream);
-  channel_sums("batch norm gradient sums", s.rows, s.c, all_vector_aligned(dy, x, kRelu ? y : nullptr, mean),
-               GradientTerms<kRelu>{dy, x, y, mean}, stream, [&](const ChannelGrid& grid, const double* partial) {
-                 simt::launch("batch norm gradient constants", channel_grid(s.c), stream, &constants_kernel, grid,
-                              partial, rstd, gamma, batch_statistics, grad.dgamma, grad.dbeta, constants.data());
-               });
+  channel_sums<T>("batch norm gradient sums", s.rows, s.c, all_vector_aligned(dy, x, kRelu ? y : nullptr, mean),
+                  GradientTerms<T, kRelu>{dy, x, y, mean}, stream, [&](const ChannelGrid& grid, const double* partial) {
+                    simt::launch("batch norm gradient constants", channel_grid(s.c), stream, &constants_kernel, grid,
+                                 partial, rstd, gamma, batch_statistics, grad.dgamma, grad.dbeta, constants.data());
+                  });
   if (grad.dx == nullptr && grad.dz == nullptr) return;
-  const bool wide = s.c % kVectorFloats == 0 && all_vector_aligned(dy, x, kRelu ? y : nullptr, mean, grad.dx, grad.dz);
-  const std::int64_t items = s.rows * s.c / (wide ? kVectorFloats : 1);
+  constexpr int kWide = kVector<T>;
+  const bool wide = s.c % kWide == 0 && all_vector_aligned(dy, x, kRelu ? y : nullptr, mean, grad.dx, grad.dz);
+  const std::int64_t items = s.rows * s.c / (wide ? kWide : 1);
   simt::launch("batch norm input gradient", {simt::blocks_for(items, kThreads, 132 * 16), kThreads}, stream,
-               wide ? &input_gradient_kernel<kRelu, kVectorFloats> : &input_gradient_kernel<kRelu, 1>, items, s.c, Divisor(s.c), dy, x, y,
+               wide ? &input_gradient_kernel<T, kRelu, kWide> : &input_gradient_kernel<T, kRelu, 1>, items, s.c, Divisor(s.c), dy, x, y,
                mean, constants.data(), grad.dx, grad.dz);
 }
 
-void backward(const BatchNormShape& s, const float* dy, const float* x, const float* y, const float* mean,
-              const float* rstd, const float* gamma, bool batch_statistics, const BatchNormGradients& grad,
-              simt::NativeStream stream) {
+template <class T>
+void backward(const BatchNormShape& s, const T* dy, const T* x, const T* y, const float* mean, const float* rstd, const float* gamma,
+              bool batch_statistics, const BatchNormGradientsOf<T>& grad, simt::NativeStream stream) {
   if (s.rows == 0 || s.c == 0) return;
-  (s.relu ? &backward_with<true> : &backward_with<false>)(s, dy, x, y, mean, rstd, gamma, batch_statistics, grad, stream);
+  (s.relu ? &backward_with<T, true> : &backward_with<T, false>)(s, dy, x, y, mean, rstd, gamma, batch_statistics, grad, stream);
 }
 
+template <class T>
 struct OneTerm {
-  const float* x;
+  const T* x;
   template <int kWidth>
   __device__ void add(std::int64_t i, std::int64_t, float (&s0)[kWidth], float (&)[kWidth]) const {
     float value[kWidth];
-    load_channels(x + i, value);
+    load_elements(x + i, value);
 #pragma unroll
     for (int j = 0; j < kWidth; ++j) s0[j] += value[j];
   }
@@ -210,20 +212,25 @@ __global__ void __launch_bounds__(kThreads) first_sum_kernel(ChannelGrid grid, c
   const std::int64_t j = thread_number();
   if (j < grid.c) sum[j] = static_cast<float>(sum_parts(partial, grid, 0, j));
 }
-void bias_backward(std::int64_t rows, std::int64_t c, const float* dy, float* dbias, simt::NativeStream stream) {
+template <class T>
+void bias_backward(std::int64_t rows, std::int64_t c, const T* dy, float* dbias, simt::NativeStream stream) {
   if (c == 0) return;
   // Without rows there is one empty part: the sums are 0.
-  channel_sums("bias gradient sums", rows, c, is_vector_aligned(dy), OneTerm{dy}, stream,
-               [&](const ChannelGrid& grid, const double* partial) {
-                 simt::launch("bias gradient", channel_grid(c), stream, &first_sum_kernel, grid, partial, dbias);
-               });
+  channel_sums<T>("bias gradient sums", rows, c, is_vector_aligned(dy), OneTerm<T>{dy}, stream,
+                  [&](const ChannelGrid& grid, const double* partial) {
+                    simt::launch("bias gradient", channel_grid(c), stream, &first_sum_kernel, grid, partial, dbias);
+                  });
 }
 
-const bool registered = register_kernel<BatchNormStatistics>(Backend::kCuda, &statistics) &&
-                        register_kernel<BatchNormPrepare>(Backend::kCuda, &prepare) &&
-                        register_kernel<BatchNormApply>(Backend::kCuda, &apply) &&
-                        register_kernel<BatchNormBackward>(Backend::kCuda, &backward) &&
-                        register_kernel<BiasBackward>(Backend::kCuda, &bias_backward);
+template <class T>
+bool register_for() {
+  return register_kernel<BatchNormStatisticsOf<T>>(Backend::kCuda, &statistics<T>) &&
+         register_kernel<BatchNormApplyOf<T>>(Backend::kCuda, &apply<T>) &&
+         register_kernel<BatchNormBackwardOf<T>>(Backend::kCuda, &backward<T>) &&
+         register_kernel<BiasBackwardOf<T>>(Backend::kCuda, &bias_backward<T>);
+}
+const bool registered = register_for<float>() && register_for<Bfloat16>() &&
+                        register_kernel<BatchNormPrepare>(Backend::kCuda, &prepare);
 
 }  // namespace
 }  // namespace hinge::kernels::cuda

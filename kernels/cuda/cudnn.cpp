@@ -62,24 +62,24 @@ void check(cudnnStatus_t status, const char* what) {
   if (status != CUDNN_STATUS_SUCCESS) throw std::runtime_error(std::string(what) + ": " + cudnn().error_string(status));
 }
 
-CudnnImage::CudnnImage(ConvLayout layout, const std::array<std::int64_t, 4>& nhwc) {
-  check(cudnn().set_tensor(native(), format_of(layout), CUDNN_DATA_FLOAT, narrow(nhwc[0]), narrow(nhwc[3]), narrow(nhwc[1]),
+CudnnImage::CudnnImage(cudnnDataType_t type, ConvLayout layout, const std::array<std::int64_t, 4>& nhwc) {
+  check(cudnn().set_tensor(native(), format_of(layout), type, narrow(nhwc[0]), narrow(nhwc[3]), narrow(nhwc[1]),
                            narrow(nhwc[2])),
         "conv2d: image");
 }
 
-CudnnFilter::CudnnFilter(ConvLayout layout, const std::array<std::int64_t, 4>& krsc) {
-  check(cudnn().set_filter(native(), CUDNN_DATA_FLOAT, format_of(layout), narrow(krsc[0]), narrow(krsc[3]), narrow(krsc[1]),
+CudnnFilter::CudnnFilter(cudnnDataType_t type, ConvLayout layout, const std::array<std::int64_t, 4>& krsc) {
+  check(cudnn().set_filter(native(), type, format_of(layout), narrow(krsc[0]), narrow(krsc[3]), narrow(krsc[1]),
                            narrow(krsc[2])),
         "conv2d: filters");
 }
 
-CudnnConvolution::CudnnConvolution(int stride, int padding, int groups, bool tf32) {
+CudnnConvolution::CudnnConvolution(int stride, int padding, int groups, bool tensor_cores) {
   check(cudnn().set_convolution(native(), padding, padding, stride, stride, 1, 1, CUDNN_CROSS_CORRELATION, CUDNN_DATA_FLOAT),
         "conv2d: shape");
   check(cudnn().set_groups(native(), groups), "conv2d: groups");
   // FMA forbids tensor cores, the default would use TF32 on its own.
-  check(cudnn().set_math(native(), tf32 ? CUDNN_TENSOR_OP_MATH : CUDNN_FMA_MATH), "conv2d: math");
+  check(cudnn().set_math(native(), tensor_cores ? CUDNN_TENSOR_OP_MATH : CUDNN_FMA_MATH), "conv2d: math");
 }
 
 }  // namespace hinge::kernels::cuda

@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <utility>
 
+#include "kernels/bfloat16.h"
+
 namespace hinge::kernels::cuda {
 
 // The functions that are called, with the types of cuDNN's header.
@@ -65,22 +67,29 @@ using CudnnHandle = CudnnObject<cudnnHandle_t, &CudnnFunctions::create, &CudnnFu
 enum class ConvLayout { kNhwc,
                         kNchw };
 
-// An image [N, H, W, C] of floats, laid out as `layout` says.
+// What numbers lie in memory as.
+template <class T>
+inline constexpr cudnnDataType_t kCudnnType = CUDNN_DATA_FLOAT;
+template <>
+inline constexpr cudnnDataType_t kCudnnType<Bfloat16> = CUDNN_DATA_BFLOAT16;
+
+// An image [N, H, W, C], laid out as `layout` says.
 class CudnnImage : public CudnnObject<cudnnTensorDescriptor_t, &CudnnFunctions::create_tensor, &CudnnFunctions::destroy_tensor> {
  public:
-  CudnnImage(ConvLayout layout, const std::array<std::int64_t, 4>& nhwc);
+  CudnnImage(cudnnDataType_t type, ConvLayout layout, const std::array<std::int64_t, 4>& nhwc);
 };
 
 // Filters [K, R, S, C/groups].
 class CudnnFilter : public CudnnObject<cudnnFilterDescriptor_t, &CudnnFunctions::create_filter, &CudnnFunctions::destroy_filter> {
  public:
-  CudnnFilter(ConvLayout layout, const std::array<std::int64_t, 4>& krsc);
+  CudnnFilter(cudnnDataType_t type, ConvLayout layout, const std::array<std::int64_t, 4>& krsc);
 };
 
 class CudnnConvolution
     : public CudnnObject<cudnnConvolutionDescriptor_t, &CudnnFunctions::create_convolution, &CudnnFunctions::destroy_convolution> {
  public:
-  CudnnConvolution(int stride, int padding, int groups, bool tf32);
+  // Sums are floats. `tensor_cores`: products may be theirs, which for floats means TF32.
+  CudnnConvolution(int stride, int padding, int groups, bool tensor_cores);
 };
 
 }  // namespace hinge::kernels::cuda

@@ -1,4 +1,5 @@
-// Elementwise kernels: 16 bytes per thread and turn, one element where pointers or sizes don't allow it.
+// Elementwise kernels: 16 bytes per thread and turn, one element where pointers or sizes don't allow it; of floats and of
+// bfloat16.
 //
 // Bias and dropout: see elementwise.h. Bias with a ReLU behind it is the same kernel with another end.
 #include "kernels/elementwise.h"
@@ -47,120 +48,144 @@ struct Sum {
   __device__ float operator()(float a, float b) const { return a + b; }
 };
 
-template <class F>
-__global__ void __launch_bounds__(kElementThreads) map_one_kernel(std::int64_t size, const float* x, float* y, F f) {
-  grid_elements(
-      size, all_vector_aligned(x, y), [=](std::int64_t i) { store_vector(y + i, each(load_vector(x + i), f)); },
-      [=](std::int64_t i) { y[i] = f(x[i]); });
+template <class T, class F>
+__global__ void __launch_bounds__(kElementThreads) map_one_kernel(std::int64_t size, const T* x, T* y, F f) {
+  grid_elements<kVector<T>>(size, all_vector_aligned(x, y), [=](std::int64_t i, auto width) {
+    float v[width];
+    load_elements(x + i, v);
+#pragma unroll
+    for (int j = 0; j < width; ++j) v[j] = f(v[j]);
+    store_elements(y + i, v);
+  });
 }
-template <class F>
-__global__ void __launch_bounds__(kElementThreads)
-    map_two_kernel(std::int64_t size, const float* a, const float* b, float* c, F f) {
-  grid_elements(
-      size, all_vector_aligned(a, b, c),
-      [=](std::int64_t i) { store_vector(c + i, each(load_vector(a + i), load_vector(b + i), f)); },
-      [=](std::int64_t i) { c[i] = f(a[i], b[i]); });
-}
-
-template <class F>
-void map_one(const char* name, std::int64_t size, const float* x, float* y, F f, simt::NativeStream stream) {
-  if (size > 0) simt::launch(name, element_grid(size), stream, &map_one_kernel<F>, size, x, y, f);
-}
-template <class F>
-void map_two(const char* name, std::int64_t size, const float* a, const float* b, float* c, F f,
-             simt::NativeStream stream) {
-  if (size > 0) simt::launch(name, element_grid(size), stream, &map_two_kernel<F>, size, a, b, c, f);
+template <class T, class F>
+__global__ void __launch_bounds__(kElementThreads) map_two_kernel(std::int64_t size, const T* a, const T* b, T* c, F f) {
+  grid_elements<kVector<T>>(size, all_vector_aligned(a, b, c), [=](std::int64_t i, auto width) {
+    float u[width], v[width];
+    load_elements(a + i, u);
+    load_elements(b + i, v);
+#pragma unroll
+    for (int j = 0; j < width; ++j) u[j] = f(u[j], v[j]);
+    store_elements(c + i, u);
+  });
 }
 
-void relu_forward(std::int64_t size, const float* x, float* y, simt::NativeStream stream) {
+template <class T, class F>
+void map_one(const char* name, std::int64_t size, const T* x, T* y, F f, simt::NativeStream stream) {
+  if (size > 0) simt::launch(name, element_grid<T>(size), stream, &map_one_kernel<T, F>, size, x, y, f);
+}
+template <class T, class F>
+void map_two(const char* name, std::int64_t size, const T* a, const T* b, T* c, F f, simt::NativeStream stream) {
+  if (size > 0) simt::launch(name, element_grid<T>(size), stream, &map_two_kernel<T, F>, size, a, b, c, f);
+}
+
+template <class T>
+void relu_forward(std::int64_t size, const T* x, T* y, simt::NativeStream stream) {
   map_one("relu", size, x, y, ReluValue(), stream);
 }
-void relu_backward(std::int64_t size, const float* dy, const float* y, float* dx, simt::NativeStream stream) {
+template <class T>
+void relu_backward(std::int64_t size, const T* dy, const T* y, T* dx, simt::NativeStream stream) {
   map_two("relu backward", size, dy, y, dx, PassWherePositive(), stream);
 }
-void add(std::int64_t size, const float* a, const float* b, float* c, simt::NativeStream stream) {
+template <class T>
+void capped_relu_forward(std::int64_t size, float ceiling, const T* x, T* y, simt::NativeStream stream) {
+  map_one("capped relu", size, x, y, CappedReluValue{ceiling}, stream);
+}
+template <class T>
+void capped_relu_backward(std::int64_t size, float ceiling, const T* dy, const T* y, T* dx, simt::NativeStream stream) {
+  map_two("capped relu backward", size, dy, y, dx, PassBelowCeiling{ceiling}, stream);
+}
+template <class T>
+void add(std::int64_t size, const T* a, const T* b, T* c, simt::NativeStream stream) {
   map_two("add", size, a, b, c, Sum(), stream);
 }
 void scale(std::int64_t size, float factor, const float* x, float* y, simt::NativeStream stream) {
   map_one("scale", size, x, y, Times{factor}, stream);
 }
-
 void approach(std::int64_t size, float share, const float* x, float* y, simt::NativeStream stream) {
   map_two("approach", size, x, y, y, PartOfTheWay{share}, stream);
 }
 void scale_by(std::int64_t size, const float* factor, const float* x, float* y, simt::NativeStream stream) {
   map_one("scale by a stored factor", size, x, y, TimesStored{factor}, stream);
 }
-void capped_relu_forward(std::int64_t size, float ceiling, const float* x, float* y, simt::NativeStream stream) {
-  map_one("capped relu", size, x, y, CappedReluValue{ceiling}, stream);
-}
-void capped_relu_backward(std::int64_t size, float ceiling, const float* dy, const float* y, float* dx,
-                          simt::NativeStream stream) {
-  map_two("capped relu backward", size, dy, y, dx, PassBelowCeiling{ceiling}, stream);
-}
 
 __global__ void __launch_bounds__(kElementThreads) fill_kernel(std::int64_t size, float value, float* y) {
-  grid_elements(
-      size, all_vector_aligned(y), [=](std::int64_t i) { store_vector(y + i, make_float4(value, value, value, value)); },
-      [=](std::int64_t i) { y[i] = value; });
+  grid_elements<kVectorFloats>(size, all_vector_aligned(y), [=](std::int64_t i, auto width) {
+    float v[width];
+#pragma unroll
+    for (int j = 0; j < width; ++j) v[j] = value;
+    store_elements(y + i, v);
+  });
 }
 void fill(std::int64_t size, float value, float* y, simt::NativeStream stream) {
   if (size > 0) simt::launch("fill", element_grid(size), stream, &fill_kernel, size, value, y);
 }
 
-template <bool kRelu>
+// The bias is float whatever x is.
+template <class T, bool kRelu>
 __global__ void __launch_bounds__(kElementThreads)
-    bias_kernel(std::int64_t size, std::int64_t c, Divisor by_c, const float* x, const float* bias, float* y) {
-  const auto end = [](float value) { return kRelu ? ReluValue()(value) : value; };
-  // A vector of four channels never crosses a row if their number is a multiple of four.
-  grid_elements(
-      size, c % kVectorFloats == 0 && all_vector_aligned(x, bias, y),
-      [=](std::int64_t i) {
-        store_vector(y + i, each(load_vector(x + i), load_vector(bias + by_c.remainder(i)), [=](float a, float b) { return end(a + b); }));
-      },
-      [=](std::int64_t i) { y[i] = end(x[i] + bias[by_c.remainder(i)]); });
+    bias_kernel(std::int64_t size, std::int64_t c, Divisor by_c, const T* x, const float* bias, T* y) {
+  // Neighbouring channels never cross a row if their number divides C.
+  grid_elements<kVector<T>>(size, c % kVector<T> == 0 && all_vector_aligned(x, bias, y), [=](std::int64_t i, auto width) {
+    float v[width], b[width];
+    load_elements(x + i, v);
+    load_elements(bias + by_c.remainder(i), b);
+#pragma unroll
+    for (int j = 0; j < width; ++j) v[j] = kRelu ? ReluValue()(v[j] + b[j]) : v[j] + b[j];
+    store_elements(y + i, v);
+  });
 }
 
-template <bool kRelu>
-void bias(std::int64_t rows, std::int64_t c, const float* x, const float* bias, float* y, simt::NativeStream stream) {
+template <class T, bool kRelu>
+void bias(std::int64_t rows, std::int64_t c, const T* x, const float* bias, T* y, simt::NativeStream stream) {
   const std::int64_t size = rows * c;
-  if (size > 0) simt::launch("bias", element_grid(size), stream, &bias_kernel<kRelu>, size, c, Divisor(c), x, bias, y);
+  if (size > 0) simt::launch("bias", element_grid<T>(size), stream, &bias_kernel<T, kRelu>, size, c, Divisor(c), x, bias, y);
 }
 
 // One Philox call makes the numbers of four elements, on every device.
-__global__ void __launch_bounds__(kElementThreads) dropout_kernel(DropoutShape s, const float* x, float* y) {
+template <class T>
+__global__ void __launch_bounds__(kElementThreads) dropout_kernel(DropoutShape s, const T* x, T* y) {
   const float keep_scale = 1.0f / (1.0f - s.rate);
   const std::uint64_t key = s.seed ^ (static_cast<std::uint64_t>(s.layer) << 32);
   const auto kept = [=](std::uint32_t word, float value) { return uniform(word) >= s.rate ? value * keep_scale : 0.0f; };
-  grid_elements(
-      s.size, all_vector_aligned(x, y) && s.first % 4 == 0,
-      [=](std::int64_t i) {
-        const PhiloxWords r = random_words(key, RandomUse::kDropout, s.step, static_cast<std::uint64_t>((s.first + i) / 4));
-        const float4 v = load_vector(x + i);
-        store_vector(y + i, make_float4(kept(r.word[0], v.x), kept(r.word[1], v.y), kept(r.word[2], v.z), kept(r.word[3], v.w)));
-      },
-      [=](std::int64_t i) {
-        const std::int64_t element = s.first + i;
-        const PhiloxWords r = random_words(key, RandomUse::kDropout, s.step, static_cast<std::uint64_t>(element / 4));
-        y[i] = kept(r.word[element % 4], x[i]);
-      });
+  grid_elements<kVector<T>>(s.size, all_vector_aligned(x, y) && s.first % 4 == 0, [=](std::int64_t i, auto width) {
+    const std::int64_t element = s.first + i;
+    float v[width];
+    load_elements(x + i, v);
+    if constexpr (width == 1) {
+      v[0] = kept(random_words(key, RandomUse::kDropout, s.step, static_cast<std::uint64_t>(element / 4)).word[element % 4], v[0]);
+    } else {
+#pragma unroll
+      for (int j = 0; j < width; j += 4) {
+        const PhiloxWords r = random_words(key, RandomUse::kDropout, s.step, static_cast<std::uint64_t>((element + j) / 4));
+#pragma unroll
+        for (int k = 0; k < 4; ++k) v[j + k] = kept(r.word[k], v[j + k]);
+      }
+    }
+    store_elements(y + i, v);
+  });
 }
-void dropout(const DropoutShape& s, const float* x, float* y, simt::NativeStream stream) {
-  if (s.size > 0) simt::launch("dropout", element_grid(s.size), stream, &dropout_kernel, s, x, y);
+template <class T>
+void dropout(const DropoutShape& s, const T* x, T* y, simt::NativeStream stream) {
+  if (s.size > 0) simt::launch("dropout", element_grid<T>(s.size), stream, &dropout_kernel<T>, s, x, y);
 }
 
-const bool registered = register_kernel<ReluForward>(Backend::kCuda, &relu_forward) &&
-                        register_kernel<ReluBackward>(Backend::kCuda, &relu_backward) &&
-                        register_kernel<Add>(Backend::kCuda, &add) &&
+template <class T>
+bool register_for() {
+  return register_kernel<ReluForwardOf<T>>(Backend::kCuda, &relu_forward<T>) &&
+         register_kernel<ReluBackwardOf<T>>(Backend::kCuda, &relu_backward<T>) &&
+         register_kernel<CappedReluForwardOf<T>>(Backend::kCuda, &capped_relu_forward<T>) &&
+         register_kernel<CappedReluBackwardOf<T>>(Backend::kCuda, &capped_relu_backward<T>) &&
+         register_kernel<AddOf<T>>(Backend::kCuda, &add<T>) &&
+         register_kernel<BiasAddOf<T>>(Backend::kCuda, &bias<T, false>) &&
+         register_kernel<DropoutOf<T>>(Backend::kCuda, &dropout<T>);
+}
+const bool registered = register_for<float>() && register_for<Bfloat16>() &&
                         register_kernel<Scale>(Backend::kCuda, &scale) &&
                         register_kernel<ScaleBy>(Backend::kCuda, &scale_by) &&
                         register_kernel<Approach>(Backend::kCuda, &approach) &&
                         register_kernel<Fill>(Backend::kCuda, &fill) &&
-                        register_kernel<CappedReluForward>(Backend::kCuda, &capped_relu_forward) &&
-                        register_kernel<CappedReluBackward>(Backend::kCuda, &capped_relu_backward) &&
-                        register_kernel<BiasAdd>(Backend::kCuda, &bias<false>) &&
-                        register_kernel<BiasRelu>(Backend::kCuda, &bias<true>) &&
-                        register_kernel<Dropout>(Backend::kCuda, &dropout);
+                        register_kernel<BiasRelu>(Backend::kCuda, &bias<float, true>);
 
 }  // namespace
 }  // namespace hinge::kernels::cuda

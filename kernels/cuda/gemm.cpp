@@ -7,7 +7,9 @@
 #include <limits>
 #include <stdexcept>
 #include <string>
+#include <type_traits>
 
+#include "kernels/bfloat16.h"
 #include "kernels/cuda/libraries.h"
 #include "kernels/cuda/status.h"
 #include "kernels/math_mode.h"
@@ -23,24 +25,27 @@ int narrow(std::int64_t extent) {
   return static_cast<int>(extent);
 }
 
-void gemm(const GemmShape& s, const float* a, const float* b, float* c, simt::NativeStream stream) {
+template <class T>
+void gemm(const GemmShape& s, const T* a, const T* b, T* c, simt::NativeStream stream) {
   if (s.m == 0 || s.n == 0) return;
   if (s.k == 0) {
-    if (!s.accumulate) check(cudaMemsetAsync(c, 0, static_cast<std::size_t>(s.m * s.n) * sizeof(float), stream), "gemm");
+    if (!s.accumulate) check(cudaMemsetAsync(c, 0, static_cast<std::size_t>(s.m * s.n) * sizeof(T), stream), "gemm");
     return;
   }
   const float one = 1.0f, beta = s.accumulate ? 1.0f : 0.0f;
   // PEDANTIC forbids every shortcut in precision, and split sums that are added in no fixed order.
-  const cublasComputeType_t compute = math_mode().tf32            ? CUBLAS_COMPUTE_32F_FAST_TF32
+  constexpr bool kFloat = std::is_same_v<T, float>;
+  constexpr cudaDataType kType = kFloat ? CUDA_R_32F : CUDA_R_16BF;
+  const cublasComputeType_t compute = kFloat && math_mode().tf32  ? CUBLAS_COMPUTE_32F_FAST_TF32
                                       : math_mode().deterministic ? CUBLAS_COMPUTE_32F_PEDANTIC
                                                                   : CUBLAS_COMPUTE_32F;
   check(cublas().gemm(libraries(stream).blas(), s.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N, s.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N,
-                      narrow(s.n), narrow(s.m), narrow(s.k), &one, b, CUDA_R_32F, narrow(s.transpose_b ? s.k : s.n), a, CUDA_R_32F,
-                      narrow(s.transpose_a ? s.m : s.k), &beta, c, CUDA_R_32F, narrow(s.n), compute, CUBLAS_GEMM_DEFAULT),
+                      narrow(s.n), narrow(s.m), narrow(s.k), &one, b, kType, narrow(s.transpose_b ? s.k : s.n), a, kType,
+                      narrow(s.transpose_a ? s.m : s.k), &beta, c, kType, narrow(s.n), compute, CUBLAS_GEMM_DEFAULT),
         "gemm");
 }
 
-const bool registered = register_kernel<Gemm>(Backend::kCuda, &gemm);
+const bool registered = register_kernel<Gemm>(Backend::kCuda, &gemm<float>) && register_kernel<GemmOf<Bfloat16>>(Backend::kCuda, &gemm<Bfloat16>);
 
 }  // namespace
 }  // namespace hinge::kernels::cuda

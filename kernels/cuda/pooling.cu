@@ -1,6 +1,6 @@
 // Pooling, the option-A shortcut and moves of channels. See pooling.h.
 //
-// One thread per four channels of one output pixel (one channel where C or a pointer doesn't allow four): neighbouring
+// One thread per 16 bytes of channels of one output pixel (one channel where C or a pointer doesn't allow that): neighbouring
 // threads are neighbouring channels, so reads are coalesced. Backward passes gather: every input adds up what the windows
 // over it hand back, in the CPU's order, so nothing is atomic and results are the CPU's bits. Global pooling is a window of
 // the whole picture.
@@ -21,14 +21,9 @@ __device__ void grid_items(std::int64_t items, Body body) {
   const std::int64_t stride = static_cast<std::int64_t>(gridDim.x) * blockDim.x;
   for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < items; i += stride) body(i);
 }
-// Launches wide or narrow for `elements` whose last axis is `c`.
-template <class Wide, class Narrow, class... Args>
-void launch_pixels(const char* name, std::int64_t elements, bool wide, simt::NativeStream stream, Wide wide_kernel,
-                   Narrow narrow_kernel, Args... args) {
-  if (elements == 0) return;
-  const std::int64_t items = wide ? elements / kVectorFloats : elements;
-  const simt::LaunchShape shape{simt::blocks_for(items, kThreads, 132 * 16), kThreads};
-  simt::launch(name, shape, stream, wide ? wide_kernel : narrow_kernel, items, args...);
+template <class Kernel, class... Args>
+void launch_items(const char* name, std::int64_t items, simt::NativeStream stream, Kernel kernel, Args... args) {
+  if (items > 0) simt::launch(name, {simt::blocks_for(items, kThreads, 132 * 16), kThreads}, stream, kernel, items, args...);
 }
 
 struct Window {
@@ -40,8 +35,8 @@ struct Window {
   }
 };
 
-template <int kWidth>
-__global__ void __launch_bounds__(kThreads) pool_kernel(std::int64_t items, PoolShape s, const float* x, float* y) {
+template <class T, int kWidth>
+__global__ void __launch_bounds__(kThreads) pool_kernel(std::int64_t items, PoolShape s, const T* x, T* y) {
   const float share = 1.0f / static_cast<float>(s.window * s.window);
   const bool is_max = s.kind == PoolKind::kMax;
   const std::int64_t q_count = s.q(), p_count = s.p();
@@ -55,7 +50,7 @@ __global__ void __launch_bounds__(kThreads) pool_kernel(std::int64_t items, Pool
     for (std::int64_t h = window.h_begin; h < window.h_end; ++h) {
       for (std::int64_t w = window.w_begin; w < window.w_end; ++w) {
         float in[kWidth];
-        load_channels(x + ((n * s.h + h) * s.w + w) * s.c + c, in);
+        load_elements(x + ((n * s.h + h) * s.w + w) * s.c + c, in);
 #pragma unroll
         for (int j = 0; j < kWidth; ++j) {
           if (!is_max) out[j] += in[j];
@@ -66,30 +61,33 @@ __global__ void __launch_bounds__(kThreads) pool_kernel(std::int64_t items, Pool
     }
 #pragma unroll
     for (int j = 0; j < kWidth; ++j) out[j] = is_max ? out[j] : out[j] * share;
-    store_channels(y + i, out);
+    store_elements(y + i, out);
   });
 }
 
-void pool_forward(const PoolShape& s, const float* x, float* y, simt::NativeStream stream) {
-  launch_pixels("pool", s.output_size(), s.c % kVectorFloats == 0 && all_vector_aligned(x, y), stream,
-                &pool_kernel<kVectorFloats>, &pool_kernel<1>, s, x, y);
+template <class T>
+void pool_forward(const PoolShape& s, const T* x, T* y, simt::NativeStream stream) {
+  constexpr int kWide = kVector<T>;
+  const bool wide = s.c % kWide == 0 && all_vector_aligned(x, y);
+  launch_items("pool", s.output_size() / (wide ? kWide : 1), stream, wide ? &pool_kernel<T, kWide> : &pool_kernel<T, 1>, s, x, y);
 }
 
 // True if input (h, w) is the first of the window that equals the window's maximum.
-__device__ inline bool is_first_largest(const PoolShape& s, const Window& window, std::int64_t h, std::int64_t w,
-                                        const float* picture, std::int64_t c, float largest) {
+template <class T>
+__device__ bool is_first_largest(const PoolShape& s, const Window& window, std::int64_t h, std::int64_t w, const T* picture, std::int64_t c,
+                                 float largest) {
   for (std::int64_t a = window.h_begin; a <= h; ++a) {
     for (std::int64_t b = window.w_begin; b < window.w_end; ++b) {
       const bool here = a == h && b == w;
-      if (picture[(a * s.w + b) * s.c + c] == largest) return here;
+      if (static_cast<float>(picture[(a * s.w + b) * s.c + c]) == largest) return here;
       if (here) return false;
     }
   }
   return false;
 }
 
-__global__ void __launch_bounds__(kThreads)
-    pool_backward_kernel(std::int64_t items, PoolShape s, const float* dy, const float* x, const float* y, float* dx) {
+template <class T>
+__global__ void __launch_bounds__(kThreads) pool_backward_kernel(std::int64_t items, PoolShape s, const T* dy, const T* x, const T* y, T* dx) {
   const float share = 1.0f / static_cast<float>(s.window * s.window);
   const std::int64_t q_count = s.q(), p_count = s.p();
   grid_items(items, [=](std::int64_t i) {
@@ -106,66 +104,66 @@ __global__ void __launch_bounds__(kThreads)
       for (std::int64_t q = first_of(w); q < q_end; ++q) {
         const std::int64_t out = ((n * p_count + p) * q_count + q) * s.c + c;
         if (s.kind == PoolKind::kAverage) {
-          sum += share * dy[out];
-        } else if (x[i] == y[out] && is_first_largest(s, Window(s, p, q), h, w, x + n * s.h * s.w * s.c, c, y[out])) {
-          sum += dy[out];
+          sum += share * static_cast<float>(dy[out]);
+        } else if (const auto largest = static_cast<float>(y[out]); static_cast<float>(x[i]) == largest && is_first_largest(s, Window(s, p, q), h, w, x + n * s.h * s.w * s.c, c, largest)) {
+          sum += static_cast<float>(dy[out]);
         }
       }
     }
-    dx[i] = sum;
+    dx[i] = T(sum);
   });
 }
 
-void pool_backward(const PoolShape& s, const float* dy, const float* x, const float* y, float* dx,
-                   simt::NativeStream stream) {
-  launch_pixels("pool backward", s.input_size(), false, stream, &pool_backward_kernel, &pool_backward_kernel, s, dy, x, y,
-                dx);
+template <class T>
+void pool_backward(const PoolShape& s, const T* dy, const T* x, const T* y, T* dx, simt::NativeStream stream) {
+  launch_items("pool backward", s.input_size(), stream, &pool_backward_kernel<T>, s, dy, x, y, dx);
 }
 
-__global__ void __launch_bounds__(kThreads)
-    shortcut_kernel(std::int64_t items, ShortcutShape s, const float* x, float* y) {
+template <class T>
+__global__ void __launch_bounds__(kThreads) shortcut_kernel(std::int64_t items, ShortcutShape s, const T* x, T* y) {
   const std::int64_t q_count = s.q(), p_count = s.p(), k_count = s.k();
   grid_items(items, [=](std::int64_t i) {
     const std::int64_t c = i % k_count - s.before, q = i / k_count % q_count, row = i / k_count / q_count;
     const std::int64_t n = row / p_count, p = row % p_count;
     float out = 0.0f;
     if (c >= 0 && c < s.c) {
-      const float* in = x + ((n * s.h + 2 * p) * s.w + 2 * q) * s.c + c;
-      out = s.pool ? 0.25f * (in[0] + in[s.c] + in[s.w * s.c] + in[(s.w + 1) * s.c]) : in[0];
+      const T* picture = x + ((n * s.h + 2 * p) * s.w + 2 * q) * s.c + c;
+      const auto in = [=](std::int64_t offset) { return static_cast<float>(picture[offset]); };
+      out = s.pool ? 0.25f * (in(0) + in(s.c) + in(s.w * s.c) + in((s.w + 1) * s.c)) : in(0);
     }
-    y[i] = out;
+    y[i] = T(out);
   });
 }
-void shortcut_forward(const ShortcutShape& s, const float* x, float* y, simt::NativeStream stream) {
-  launch_pixels("option-A shortcut", s.n * s.p() * s.q() * s.k(), false, stream, &shortcut_kernel, &shortcut_kernel, s, x,
-                y);
+template <class T>
+void shortcut_forward(const ShortcutShape& s, const T* x, T* y, simt::NativeStream stream) {
+  launch_items("option-A shortcut", s.n * s.p() * s.q() * s.k(), stream, &shortcut_kernel<T>, s, x, y);
 }
 
-__global__ void __launch_bounds__(kThreads)
-    shortcut_backward_kernel(std::int64_t items, ShortcutShape s, const float* dy, float* dx) {
+template <class T>
+__global__ void __launch_bounds__(kThreads) shortcut_backward_kernel(std::int64_t items, ShortcutShape s, const T* dy, T* dx) {
   const std::int64_t q_count = s.q(), p_count = s.p(), k_count = s.k();
   grid_items(items, [=](std::int64_t i) {
     const std::int64_t c = i % s.c, w = i / s.c % s.w, h = i / s.c / s.w % s.h, n = i / s.c / s.w / s.h;
     const bool read = s.pool ? h / 2 < p_count && w / 2 < q_count : h % 2 == 0 && w % 2 == 0;
-    const float d = read ? dy[((n * p_count + h / 2) * q_count + w / 2) * k_count + s.before + c] : 0.0f;
-    dx[i] = s.pool ? 0.25f * d : d;
+    const float d = read ? static_cast<float>(dy[((n * p_count + h / 2) * q_count + w / 2) * k_count + s.before + c]) : 0.0f;
+    dx[i] = T(s.pool ? 0.25f * d : d);
   });
 }
-void shortcut_backward(const ShortcutShape& s, const float* dy, float* dx, simt::NativeStream stream) {
-  launch_pixels("option-A shortcut backward", s.n * s.h * s.w * s.c, false, stream, &shortcut_backward_kernel,
-                &shortcut_backward_kernel, s, dy, dx);
+template <class T>
+void shortcut_backward(const ShortcutShape& s, const T* dy, T* dx, simt::NativeStream stream) {
+  launch_items("option-A shortcut backward", s.n * s.h * s.w * s.c, stream, &shortcut_backward_kernel<T>, s, dy, dx);
 }
 
-__global__ void __launch_bounds__(kThreads)
-    channel_copy_kernel(std::int64_t items, ChannelCopyShape s, const float* source, float* target) {
+template <class T>
+__global__ void __launch_bounds__(kThreads) channel_copy_kernel(std::int64_t items, ChannelCopyShape s, const T* source, T* target) {
   grid_items(items, [=](std::int64_t i) {
     const std::int64_t row = i / s.count, c = i % s.count;
     target[row * s.target_c + s.target_first + c] = source[row * s.source_c + s.source_first + c];
   });
 }
-void channel_copy(const ChannelCopyShape& s, const float* source, float* target, simt::NativeStream stream) {
-  launch_pixels("channel copy", s.rows * s.count, false, stream, &channel_copy_kernel, &channel_copy_kernel, s, source,
-                target);
+template <class T>
+void channel_copy(const ChannelCopyShape& s, const T* source, T* target, simt::NativeStream stream) {
+  launch_items("channel copy", s.rows * s.count, stream, &channel_copy_kernel<T>, s, source, target);
 }
 
 __global__ void __launch_bounds__(kThreads) channel_gather_kernel(std::int64_t items, ChannelGatherShape s,
@@ -175,8 +173,7 @@ __global__ void __launch_bounds__(kThreads) channel_gather_kernel(std::int64_t i
 }
 void channel_gather(const ChannelGatherShape& s, const float* source, const std::int32_t* channels, float* target,
                     simt::NativeStream stream) {
-  launch_pixels("channel gather", s.rows * s.count, false, stream, &channel_gather_kernel, &channel_gather_kernel, s,
-                source, channels, target);
+  launch_items("channel gather", s.rows * s.count, stream, &channel_gather_kernel, s, source, channels, target);
 }
 
 // Through tiles of 32 x 32 in shared memory, so that reads and writes are both along memory; one column more than 32 keeps
@@ -206,11 +203,15 @@ void transpose(const TransposeShape& s, const float* x, float* y, simt::NativeSt
   simt::launch("transpose", shape, stream, &transpose_kernel, s, x, y);
 }
 
-const bool registered = register_kernel<PoolForward>(Backend::kCuda, &pool_forward) &&
-                        register_kernel<PoolBackward>(Backend::kCuda, &pool_backward) &&
-                        register_kernel<ShortcutForward>(Backend::kCuda, &shortcut_forward) &&
-                        register_kernel<ShortcutBackward>(Backend::kCuda, &shortcut_backward) &&
-                        register_kernel<ChannelCopy>(Backend::kCuda, &channel_copy) &&
+template <class T>
+bool register_for() {
+  return register_kernel<PoolForwardOf<T>>(Backend::kCuda, &pool_forward<T>) &&
+         register_kernel<PoolBackwardOf<T>>(Backend::kCuda, &pool_backward<T>) &&
+         register_kernel<ShortcutForwardOf<T>>(Backend::kCuda, &shortcut_forward<T>) &&
+         register_kernel<ShortcutBackwardOf<T>>(Backend::kCuda, &shortcut_backward<T>) &&
+         register_kernel<ChannelCopyOf<T>>(Backend::kCuda, &channel_copy<T>);
+}
+const bool registered = register_for<float>() && register_for<Bfloat16>() &&
                         register_kernel<ChannelGather>(Backend::kCuda, &channel_gather) &&
                         register_kernel<Transpose>(Backend::kCuda, &transpose);
 

@@ -9,22 +9,20 @@ namespace {
 
 using namespace device;
 
-__device__ void update_vector(const SgdOptions& options, const SgdParameter& p, std::int64_t i) {
-  float4 w = load_vector(p.weight + i), v = load_vector(p.velocity + i);
-  const float4 g = load_vector(p.gradient + i);
-  sgd_update(options, g.x, v.x, w.x);
-  sgd_update(options, g.y, v.y, w.y);
-  sgd_update(options, g.z, v.z, w.z);
-  sgd_update(options, g.w, v.w, w.w);
-  store_vector(p.velocity + i, v);
-  store_vector(p.weight + i, w);
+template <int kWidth>
+__device__ void update(const SgdOptions& options, const SgdParameter& p, std::int64_t i) {
+  float w[kWidth], v[kWidth], g[kWidth];
+  load_elements(p.weight + i, w);
+  load_elements(p.velocity + i, v);
+  load_elements(p.gradient + i, g);
+#pragma unroll
+  for (int j = 0; j < kWidth; ++j) sgd_update(options, g[j], v[j], w[j]);
+  store_elements(p.velocity + i, v);
+  store_elements(p.weight + i, w);
 }
 
 __global__ void __launch_bounds__(kElementThreads) sgd_kernel(SgdParameter p, SgdOptions options) {
-  grid_elements(
-      p.size, all_vector_aligned(p.weight, p.velocity, p.gradient),
-      [=](std::int64_t i) { update_vector(options, p, i); },
-      [=](std::int64_t i) { sgd_update(options, p.gradient[i], p.velocity[i], p.weight[i]); });
+  grid_elements<kVectorFloats>(p.size, all_vector_aligned(p.weight, p.velocity, p.gradient), [=](std::int64_t i, auto width) { update<width>(options, p, i); });
 }
 
 __global__ void __launch_bounds__(kElementThreads) sgd_all_kernel(SgdTable table) {
@@ -33,10 +31,8 @@ __global__ void __launch_bounds__(kElementThreads) sgd_all_kernel(SgdTable table
   const SgdParameter& p = chunk.part;
   const std::int64_t vectors = all_vector_aligned(p.weight, p.velocity, p.gradient) ? p.size / kVectorFloats : 0;
 #pragma unroll 2
-  for (std::int64_t v = threadIdx.x; v < vectors; v += kElementThreads) update_vector(options, p, v * kVectorFloats);
-  for (std::int64_t i = vectors * kVectorFloats + threadIdx.x; i < p.size; i += kElementThreads) {
-    sgd_update(options, p.gradient[i], p.velocity[i], p.weight[i]);
-  }
+  for (std::int64_t v = threadIdx.x; v < vectors; v += kElementThreads) update<kVectorFloats>(options, p, v * kVectorFloats);
+  for (std::int64_t i = vectors * kVectorFloats + threadIdx.x; i < p.size; i += kElementThreads) update<1>(options, p, i);
 }
 
 void sgd_step(std::int64_t size, const SgdOptions& options, const float* gradient, float* velocity, float* weight,

@@ -2,7 +2,7 @@
 //
 //   sums[0, c] = sum over rows of first term       sums[1, c] = of second term
 //
-// A block takes a tile of channels (neighbouring threads, 4 channels each where C allows) and a part of the rows; threads
+// A block takes a tile of channels (neighbouring threads, 16 bytes of channels each where C allows) and a part of the rows; threads
 // add 16 rows in float, then go on in double; rows are added up in shared memory, parts by whoever reads `partial`
 // [parts, 2, C]. Measured in terms of memory this is one pass over the operands.
 #pragma once
@@ -14,25 +14,6 @@ namespace hinge::kernels::device {
 
 inline constexpr unsigned kSumThreads = 256;
 inline constexpr int kFloatRows = 16;
-
-// `kWidth` floats at `address`.
-template <int kWidth>
-__device__ void load_channels(const float* address, float (&out)[kWidth]) {
-  if constexpr (kWidth == kVectorFloats) {
-    const float4 v = load_vector(address);
-    out[0] = v.x, out[1] = v.y, out[2] = v.z, out[3] = v.w;
-  } else {
-    out[0] = *address;
-  }
-}
-template <int kWidth>
-__device__ void store_channels(float* address, const float (&in)[kWidth]) {
-  if constexpr (kWidth == kVectorFloats) {
-    store_vector(address, make_float4(in[0], in[1], in[2], in[3]));
-  } else {
-    *address = in[0];
-  }
-}
 
 // How blocks divide [rows, C]; `tile` threads share a row.
 struct ChannelGrid {
@@ -89,16 +70,16 @@ inline __device__ double sum_parts(const double* partial, const ChannelGrid& gri
   return sum;
 }
 
-// Launches the sums with the widest access that C and the pointers allow; `done(grid, partial)` queues what reads them.
-template <class Terms, class Done>
+// Launches the sums with the widest access that C and the pointers to T allow; `done(grid, partial)` queues what reads them.
+template <class T, class Terms, class Done>
 void channel_sums(const char* name, std::int64_t rows, std::int64_t c, bool aligned, const Terms& terms,
                   simt::NativeStream stream, Done done) {
-  const bool wide = aligned && c % kVectorFloats == 0;
-  const ChannelGrid grid = ChannelGrid::of(rows, c, wide ? kVectorFloats : 1);
+  const bool wide = aligned && c % kVector<T> == 0;
+  const ChannelGrid grid = ChannelGrid::of(rows, c, wide ? kVector<T> : 1);
   simt::Buffer<double> partial(2 * c * grid.parts, stream);
   const simt::LaunchShape shape{{static_cast<unsigned>(grid.tiles), static_cast<unsigned>(grid.parts)}, kSumThreads};
   simt::launch(name, shape, stream,
-               wide ? &channel_sums_kernel<kVectorFloats, Terms> : &channel_sums_kernel<1, Terms>, grid, terms,
+               wide ? &channel_sums_kernel<kVector<T>, Terms> : &channel_sums_kernel<1, Terms>, grid, terms,
                partial.data());
   done(grid, static_cast<const double*>(partial.data()));
 }

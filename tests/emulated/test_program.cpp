@@ -1,6 +1,7 @@
 // The whole program with the emulated GPU as cuda:0: search, surgery with proof, fine-tuning, and scoring.
 #include <nlohmann/json.hpp>
 
+#include "engine/io/safetensors.h"
 #include "engine/nn/model_file.h"
 #include "tests/support/catch.h"
 #include "tests/support/tiny.h"
@@ -51,6 +52,36 @@ TEST_CASE("hinge compress runs on the emulated GPU and its proof holds") {
   CHECK(scores[0].at("top1_error") == scores[1].at("top1_error"));
   const double first = scores[0].at("cross_entropy").get<double>(), second = scores[1].at("cross_entropy").get<double>();
   CHECK(std::abs(first - second) <= 1e-4 * std::abs(first));
+}
+
+TEST_CASE("hinge compress in bfloat16 cuts and fine-tunes, and leaves floats that score the same on the CPU") {
+  const Bench b;
+  const Outcome outcome = b.compress("run", "cuda:0", {"--precision", "bf16", "--search-distill", "0.4"});
+  INFO(outcome.output);
+  REQUIRE(outcome.code == 0);
+  const nlohmann::json result = b.result("run");
+  CHECK(result.at("environment").at("device") == "cuda:0, emulated GPU, bf16");
+  CHECK(result.at("flops_ratio").get<double>() <= 0.6);
+  CHECK(result.at("proof").at("relative").get<double>() <= 1e-4);
+  const io::SafetensorsFile file(b.at("run") + "/model.safetensors");
+  for (const auto& [name, tensor] : file.tensors()) CHECK(tensor.dtype == DType::kFloat32);
+  const Outcome scored = run_hinge({"eval", "--weights", b.at("run") + "/model.safetensors", "--data", "cifar10", "--data-dir", b.data, "--device", "cpu", "--json", b.at("score.json")});
+  INFO(scored.output);
+  REQUIRE(scored.code == 0);
+  CHECK(nlohmann::json::parse(slurp(b.at("score.json"))).at("top1_error") == result.at("after").at("top1_error"));
+  // What only a GPU does, and only in training, is refused elsewhere; a run can go on in another precision.
+  const Outcome on_cpu = b.compress("cpu", "cpu", {"--precision", "bf16"});
+  CHECK(on_cpu.code == 2);
+  CHECK_THAT(on_cpu.output, contains("--precision bf16 needs a GPU; the CPU trains in fp32"));
+  CHECK_FALSE(std::filesystem::exists(b.at("cpu")));
+  const Outcome scoring = run_hinge({"eval", "--weights", b.at("run") + "/model.safetensors", "--precision", "bf16"});
+  CHECK(scoring.code == 2);
+  CHECK_THAT(scoring.output, contains("unknown precision 'bf16' (known: fp32, tf32)"));
+  std::filesystem::remove(b.at("run") + "/result.json");
+  const Outcome resumed = run_hinge({"compress", "--resume", b.at("run"), "--device", "cpu", "--precision", "fp32"});
+  INFO(resumed.output);
+  CHECK(resumed.code == 0);
+  CHECK(b.result("run").at("environment").at("device") == "cpu");
 }
 
 TEST_CASE("a run on the emulated GPU gives the same bytes eagerly and by graph") {

@@ -6,16 +6,13 @@
 #include <algorithm>
 #include <cmath>
 
-#include "engine/optim/sgd.h"
-#include "engine/train/training_step.h"
 #include "kernels/bfloat16.h"
 #if !defined(HINGE_ON_DEVICE)
 #include "kernels/simt/emulated_device.h"
 #endif
 #include "kernels/simt/group_sums.h"
-#include "models/registry.h"
 #include "tests/emulated/schedules.h"
-#include "tests/support/random.h"
+#include "tests/emulated/training_run.h"
 #include "tests/support/reference.h"
 
 using namespace hinge;
@@ -23,7 +20,6 @@ using namespace hinge::testing;
 
 namespace {
 
-const Device kGpuDevice{Device::Kind::kCuda, 0};
 constexpr std::int64_t kImages = 4;
 
 template <class T>
@@ -84,14 +80,6 @@ struct TwinGpu {
 };
 
 #endif
-
-Network tiny_resnet() {
-  Graph graph = models::build("resnet8", {.shortcut = "A-stride"});
-  graph.input.h = graph.input.w = 8;
-  Network network(std::move(graph));
-  initialise(network, 7);
-  return network;
-}
 
 struct Run {
   std::map<std::string, Tensor> values;  // on the CPU

@@ -2,20 +2,14 @@
 //
 // Host code that touches the device's memory is stopped by the processor here, so what passes also keeps host and
 // device apart.
-#include <cmath>
-#include <optional>
-
 #include "data/loader.h"
 #include "engine/graph/builder.h"
-#include "engine/optim/sgd.h"
 #include "engine/train/batch_memory.h"
-#include "engine/train/training_step.h"
 #if !defined(HINGE_ON_DEVICE)
 #include "kernels/simt/emulated_device.h"
 #endif
-#include "models/registry.h"
 #include "tests/emulated/schedules.h"
-#include "tests/support/random.h"
+#include "tests/emulated/training_run.h"
 #include "tests/support/random_graph.h"
 #include "tests/support/reference.h"
 #include "tools/hinge/device_images.h"
@@ -25,72 +19,6 @@ using namespace hinge::testing;
 
 namespace {
 
-const Device kGpuDevice{Device::Kind::kCuda, 0};
-constexpr int kBatch = 4;
-
-// resnet8 on 8x8 pictures: every layer of the large ones, in what an emulator can do in a second.
-Network tiny_resnet(const std::string& shortcut = "A-stride") {
-  Graph graph = models::build("resnet8", {.shortcut = shortcut});
-  graph.input.h = graph.input.w = 8;
-  Network network(std::move(graph));
-  initialise(network, 7);
-  return network;
-}
-
-struct Run {
-  std::map<std::string, Tensor> values, velocities;  // on the CPU
-  std::vector<double> losses;
-  std::int64_t replays = 0;
-  std::string how;
-};
-
-// `steps` steps on `device`, each on images of its own.
-Run train(const Network& start, Device device, int steps, StepOptions options, Network* teacher = nullptr,
-          const TrainingStep::Look& look = {}) {
-  Network network = start.clone();
-  network.move_to(device);
-  std::optional<Network> own_teacher;
-  if (teacher != nullptr) {
-    own_teacher.emplace(teacher->clone());
-    own_teacher->move_to(device);
-    options.teacher = &*own_teacher;
-  }
-  Sgd optimizer({.momentum = 0.9f, .decay = 1e-3f, .nesterov = true});
-  TrainingStep step(network, optimizer, options, look, stream_of(device));
-  const FeatureShape& input = start.graph().input;
-  Run run;
-  for (int i = 0; i < steps; ++i) {
-    const auto seed = static_cast<std::uint64_t>(100 + i);
-    const std::int64_t classes = infer_shapes(start.graph()).at(static_cast<std::size_t>(start.graph().output)).size();
-    step.run(random_tensor({kBatch, input.h, input.w, input.c}, seed), random_labels(kBatch, classes, seed),
-             0.1f / static_cast<float>(1 + i), static_cast<std::uint64_t>(i));
-    const StepOutcome outcome = step.outcome();
-    CHECK(outcome.images == kBatch);
-    run.losses.push_back(outcome.loss);
-  }
-  for (const auto& [name, tensor] : network.values()) run.values.emplace(name, tensor.to(Device{}));
-  for (const auto& [name, tensor] : optimizer.state()) run.velocities.emplace(name, tensor.to(Device{}));
-  run.replays = step.replays(), run.how = step.how();
-  return run;
-}
-
-double largest_magnitude(const Tensor& tensor) {
-  double largest = 0.0;
-  for (const float value : tensor.values()) largest = std::max(largest, std::fabs(static_cast<double>(value)));
-  return largest;
-}
-
-// The largest difference of any two corresponding elements, in units of the larger tensor's largest element. NaN if
-// there is one.
-double distance(const Tensor& a, const Tensor& b) {
-  double worst = 0.0;
-  for (std::int64_t i = 0; i < a.size(); ++i) {
-    const double d = std::fabs(static_cast<double>(a.data()[i]) - static_cast<double>(b.data()[i]));
-    if (!(d <= worst)) worst = d;
-  }
-  return worst / std::max(1e-30, std::max(largest_magnitude(a), largest_magnitude(b)));
-}
-
 // What one step may differ by: every one of a step's roughly 20 layers adds and multiplies in another order and loses a
 // few units of the last place (6e-8) of its operands, forwards and backwards; 2e-5 is about 300 of them.
 constexpr double kStepBound = 2e-5;
@@ -98,7 +26,7 @@ constexpr double kStepBound = 2e-5;
 // The biases of convolutions in front of a BatchNorm, which takes them out again: their gradient is 0 but for rounding.
 bool has_no_gradient(const std::string& name) { return name.ends_with(".bias") && name.find("conv") != std::string::npos; }
 
-void check_close(const Run& cpu, const Run& gpu, double bound) {
+void check_close(const TrainedRun& cpu, const TrainedRun& gpu, double bound) {
   REQUIRE(cpu.losses.size() == gpu.losses.size());
   double largest = 0.0;
   for (const auto& [name, tensor] : cpu.velocities) largest = std::max(largest, largest_magnitude(tensor));
@@ -125,8 +53,8 @@ TEST_CASE("a whole training step of a tiny ResNet gives the same on the CPU and 
     INFO("shortcut " << shortcut);
     const Network network = tiny_resnet(shortcut);
     const StepOptions options{.loss = {.label_smoothing = 0.1f}};
-    const Run cpu = train(network, Device{}, 1, options);
-    const Run gpu = train(network, kGpuDevice, 1, options);
+    const TrainedRun cpu = train(network, Device{}, 1, options);
+    const TrainedRun gpu = train(network, kGpuDevice, 1, options);
     REQUIRE(cpu.how == "eager: the CPU has no graphs");
     check_close(cpu, gpu, kStepBound);
     // The bound is worth something only if the step moved the weights by far more.
@@ -150,7 +78,7 @@ TEST_CASE("every operation that the ResNets don't have goes forwards and backwar
 TEST_CASE("a training step makes the same bytes under every schedule of threads and blocks") {
   const Network network = tiny_resnet();
   CHECK(same_under_all_schedules([&] {
-    const Run run = train(network, kGpuDevice, 1, {});
+    const TrainedRun run = train(network, kGpuDevice, 1, {});
     std::vector<float> all;
     for (const auto& [name, tensor] : run.values) all.insert(all.end(), tensor.values().begin(), tensor.values().end());
     return all;
@@ -163,9 +91,9 @@ TEST_CASE("replayed steps make the bytes of eager ones") {
   for (const bool distill : {false, true}) {
     INFO("distillation " << distill);
     StepOptions options{.loss = {.distillation_weight = distill ? 0.4f : 0.0f}};
-    const Run graph = train(network, kGpuDevice, 5, options, distill ? &teacher : nullptr);
+    const TrainedRun graph = train(network, kGpuDevice, 5, options, distill ? &teacher : nullptr);
     options.graph = false;
-    const Run eager = train(network, kGpuDevice, 5, options, distill ? &teacher : nullptr);
+    const TrainedRun eager = train(network, kGpuDevice, 5, options, distill ? &teacher : nullptr);
     CHECK(graph.how == "graph");
     CHECK(graph.replays == 4);
     CHECK(eager.how == "eager: as asked for");
@@ -186,7 +114,7 @@ TEST_CASE("with somebody who looks at the gradients, backward is replayed and th
   const Network network = tiny_resnet();
   int looks = 0;
   double first_norm = 0.0;
-  const Run seen = train(network, kGpuDevice, 3, {}, nullptr, [&](std::span<Parameter* const> parameters, std::span<const Tensor> gradients) {
+  const TrainedRun seen = train(network, kGpuDevice, 3, {}, nullptr, [&](std::span<Parameter* const> parameters, std::span<const Tensor> gradients) {
     REQUIRE(parameters.size() == gradients.size());
     ++looks;
     first_norm += largest_magnitude(gradients[0].to(Device{}));
@@ -194,7 +122,7 @@ TEST_CASE("with somebody who looks at the gradients, backward is replayed and th
   CHECK(looks == 3);
   CHECK(first_norm > 0.0);
   CHECK(seen.replays == 2);
-  const Run unseen = train(network, kGpuDevice, 3, {});
+  const TrainedRun unseen = train(network, kGpuDevice, 3, {});
   for (const auto& [name, tensor] : unseen.values) CHECK(same_bytes(tensor, seen.values.at(name)));
 }
 
@@ -223,7 +151,7 @@ TEST_CASE("a network with dropout is never captured, and its numbers are the CPU
   const int dropped = builder.dropout("drop", builder.relu("relu", builder.batch_norm("bn", builder.conv("features", 0, 8))), 0.3f);
   Network network(std::move(builder).finish(builder.linear("fc", builder.global_average_pool("pool", dropped), 10)));
   initialise(network, 3);
-  const Run cpu = train(network, Device{}, 3, {.seed = 5}), gpu = train(network, kGpuDevice, 3, {.seed = 5});
+  const TrainedRun cpu = train(network, Device{}, 3, {.seed = 5}), gpu = train(network, kGpuDevice, 3, {.seed = 5});
   CHECK(gpu.how == "eager: dropout draws other numbers in every step");
   CHECK(gpu.replays == 0);
   check_close(cpu, gpu, 3 * kStepBound);

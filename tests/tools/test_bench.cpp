@@ -22,13 +22,18 @@ void broken_relu(std::int64_t size, const float* x, float* y) {
 }  // namespace
 
 TEST_CASE("every case of the benchmark computes what its formula says") {
+  int on_gpu_only = 0;
   for (const KernelCase& kernel : kernel_cases(CaseSize::kSmall)) {
     INFO(kernel.name);
+    on_gpu_only += kernel.on_cpu ? 0 : 1;
+    CHECK(kernel.on_cpu == (kernel.name.find("bfloat16") == std::string::npos));
+    if (!kernel.on_cpu) continue;
     const auto run = kernel.make(Device{}, 3);
     CHECK(run->check() != "");  // nothing was written yet
     run->run(Stream());
     CHECK(run->check() == "");
   }
+  CHECK(on_gpu_only > 0);
 }
 
 TEST_CASE("a kernel that leaves out its last element is not timed") {

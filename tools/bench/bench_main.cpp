@@ -38,6 +38,8 @@ int measure(const Options& options) {
   }
   const DeviceChoice choice = choose_device(options.device);
   if (!choice.note.empty()) std::fprintf(stderr, "%s\n", choice.note.c_str());
+  if (choice.device.is_cpu()) std::erase_if(cases, [](const KernelCase& kernel) { return !kernel.on_cpu; });
+  if (cases.empty()) fail_usage("--only {}: these kernels are a GPU's", options.only);
   kernels::set_math_mode({.tf32 = options.tf32});
   // Read before anything is measured: a file that can't be used would be noticed minutes too late.
   const nlohmann::json old = options.compare.empty() ? nlohmann::json() : io::read_json(options.compare);

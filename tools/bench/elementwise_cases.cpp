@@ -13,34 +13,38 @@ namespace {
 
 using namespace kernels;
 
+template <class T>
 KernelCase relu(std::int64_t size) {
-  return {fmt::format("relu {}", size), "elementwise", 8.0 * static_cast<double>(size), static_cast<double>(size), [=](Device device, std::uint64_t seed) {
-            const Tensor host = random_floats(size, seed), x = host.to(device);
-            Tensor y = unwritten(size, device);
+  return {fmt::format("relu {}{}", size, kTypeText<T>), "elementwise", 2.0 * sizeof(T) * static_cast<double>(size), static_cast<double>(size), [=](Device device, std::uint64_t seed) {
+            const Tensor host = random_numbers<T>(size, seed), x = to_device<T>(host, device);
+            Tensor y = unwritten<T>(size, device);
             return std::make_unique<TensorRun>(
-                [=](const Stream& on) mutable { dispatch<ReluForward>(on, size, x.data(), y.mutable_data()); },
+                [=](const Stream& on) mutable { dispatch<ReluForwardOf<T>>(on, size, x.data<T>(), y.mutable_data<T>()); },
                 [=] {
-                  const Tensor got = y.to(Device{});
+                  const Tensor got = to_host(y);
                   Errors errors;
                   for (std::int64_t i = 0; i < size; ++i) errors.add("y", i, got.data()[i], std::max(0.0, wide(host.data()[i])), 0.0, 0.0);
                   return errors.text();
                 });
-          }};
+          },
+          kIsFloat<T>};
 }
 
+template <class T>
 KernelCase add(std::int64_t size) {
-  return {fmt::format("add {}", size), "elementwise", 12.0 * static_cast<double>(size), static_cast<double>(size), [=](Device device, std::uint64_t seed) {
-            const Tensor a = random_floats(size, seed), b = random_floats(size, seed + 1), x = a.to(device), z = b.to(device);
-            Tensor y = unwritten(size, device);
+  return {fmt::format("add {}{}", size, kTypeText<T>), "elementwise", 3.0 * sizeof(T) * static_cast<double>(size), static_cast<double>(size), [=](Device device, std::uint64_t seed) {
+            const Tensor a = random_numbers<T>(size, seed), b = random_numbers<T>(size, seed + 1), x = to_device<T>(a, device), z = to_device<T>(b, device);
+            Tensor y = unwritten<T>(size, device);
             return std::make_unique<TensorRun>(
-                [=](const Stream& on) mutable { dispatch<Add>(on, size, x.data(), z.data(), y.mutable_data()); },
+                [=](const Stream& on) mutable { dispatch<AddOf<T>>(on, size, x.data<T>(), z.data<T>(), y.mutable_data<T>()); },
                 [=] {
-                  const Tensor got = y.to(Device{});
-                  Errors errors;
+                  const Tensor got = to_host(y);
+                  Errors errors(kStored<T>);
                   for (std::int64_t i = 0; i < size; ++i) errors.add("y", i, got.data()[i], wide(a.data()[i]) + wide(b.data()[i]), 2.0, 1.0);
                   return errors.text();
                 });
-          }};
+          },
+          kIsFloat<T>};
 }
 
 KernelCase bias_relu(std::int64_t rows, std::int64_t c) {
@@ -143,14 +147,15 @@ KernelCase sgd(std::int64_t size) {
 
 void add_elementwise_cases(std::vector<KernelCase>& cases, CaseSize size) {
   if (size == CaseSize::kSmall) {
-    for (const std::int64_t n : {1, 33, 129, 1000}) cases.push_back(relu(n)), cases.push_back(add(n)), cases.push_back(sgd(n));
+    for (const std::int64_t n : {1, 33, 129, 1000}) cases.push_back(relu<float>(n)), cases.push_back(add<float>(n)), cases.push_back(relu<Bfloat16>(n)), cases.push_back(add<Bfloat16>(n)), cases.push_back(sgd(n));
     cases.push_back(bias_relu(33, 31));
     cases.push_back(global_pool(3, 7, 33));
     cases.push_back(loss(5, 33));
     return;
   }
-  cases.push_back(relu(128 * 32 * 32 * 16));
-  cases.push_back(add(128 * 32 * 32 * 16));
+  const std::int64_t layer = 128 * 32 * 32 * 16;
+  cases.push_back(relu<float>(layer)), cases.push_back(relu<Bfloat16>(layer));
+  cases.push_back(add<float>(layer)), cases.push_back(add<Bfloat16>(layer));
   cases.push_back(bias_relu(128 * 32 * 32, 16));
   cases.push_back(global_pool(128, 7, 2048));
   cases.push_back(loss(128, 1000));

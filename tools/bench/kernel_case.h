@@ -25,6 +25,7 @@ struct KernelCase {
   double bytes = 0.0;  // the fewest that can pass between memory and processor: each operand once
   double flops = 0.0;  // additions and multiplications of the textbook's formula
   std::function<std::unique_ptr<CaseRun>(Device device, std::uint64_t seed)> make;
+  bool on_cpu = true;  // the CPU has this kernel
 };
 
 // kLarge: layers of ResNet-20 and ResNet-50 at batch 128, what is timed. kSmall: the same kernels at sizes that hurt, for

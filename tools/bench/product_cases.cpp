@@ -1,6 +1,7 @@
 // Convolutions and matrix products: bound by arithmetic where the layer is wide.
 #include "kernels/conv2d.h"
 #include "kernels/gemm.h"
+#include "kernels/math_mode.h"
 #include "kernels/registry.h"
 #include "tools/bench/case_run.h"
 
@@ -15,7 +16,12 @@ std::string conv_text(const ConvShape& s) {
   return fmt::format("{}x{} {}->{} on {}x{}x{}{}{}", s.r, s.s, s.c, s.k, s.n, s.h, s.w, s.stride > 1 ? fmt::format(" stride {}", s.stride) : "", s.groups > 1 ? fmt::format(" groups {}", s.groups) : "");
 }
 
-double conv_bytes(const ConvShape& s) { return 4.0 * static_cast<double>(s.input_size() + s.filter_size() + s.output_size()); }
+template <class T>
+double conv_bytes(const ConvShape& s) { return sizeof(T) * static_cast<double>(s.input_size() + s.filter_size() + s.output_size()); }
+
+// The tensor cores round a float to 10 bits of mantissa, up or down: 2^-10 of a product of two.
+template <class T>
+double read_rounded(Device device) { return kIsFloat<T> && math_mode().tf32 && !device.is_cpu() ? 0x1p-10 : 0.0; }
 
 // Calls visit(input index, filter index) for every product that is added up in one output.
 template <class Visit>
@@ -32,15 +38,16 @@ void products_of_output(const ConvShape& s, std::int64_t out, const Visit& visit
     }
   }
 }
+template <class T>
 KernelCase forward(const ConvShape& s) {
-  return {"conv2d " + conv_text(s), "convolution", conv_bytes(s), 2.0 * static_cast<double>(s.macs()), [=](Device device, std::uint64_t seed) {
-            const Tensor x = random_floats(s.input_size(), seed), w = random_floats(s.filter_size(), seed + 1), xd = x.to(device), wd = w.to(device);
-            Tensor y = unwritten(s.output_size(), device);
+  return {"conv2d " + conv_text(s) + kTypeText<T>, "convolution", conv_bytes<T>(s), 2.0 * static_cast<double>(s.macs()), [=](Device device, std::uint64_t seed) {
+            const Tensor x = random_numbers<T>(s.input_size(), seed), w = random_numbers<T>(s.filter_size(), seed + 1), xd = to_device<T>(x, device), wd = to_device<T>(w, device);
+            Tensor y = unwritten<T>(s.output_size(), device);
             return std::make_unique<TensorRun>(
-                [=](const Stream& on) mutable { dispatch<Conv2dForward>(on, s, xd.data(), wd.data(), static_cast<const float*>(nullptr), y.mutable_data()); },
+                [=](const Stream& on) mutable { dispatch<Conv2dForwardOf<T>>(on, s, xd.data<T>(), wd.data<T>(), static_cast<const float*>(nullptr), y.mutable_data<T>()); },
                 [=] {
-                  const Tensor got = y.to(Device{});
-                  Errors errors;
+                  const Tensor got = to_host(y);
+                  Errors errors(kStored<T>, read_rounded<T>(device));
                   for (std::int64_t i = 0; i < s.output_size(); i += stride_for(s.output_size(), kLooks)) {
                     double sum = 0.0, size = 0.0;
                     products_of_output(s, i, [&](std::int64_t in, std::int64_t filter) {
@@ -51,18 +58,20 @@ KernelCase forward(const ConvShape& s) {
                   }
                   return errors.text();
                 });
-          }};
+          },
+          kIsFloat<T>};
 }
 
+template <class T>
 KernelCase backward_data(const ConvShape& s) {
-  return {"conv2d backward data " + conv_text(s), "convolution", conv_bytes(s), 2.0 * static_cast<double>(s.macs()), [=](Device device, std::uint64_t seed) {
-            const Tensor dy = random_floats(s.output_size(), seed), w = random_floats(s.filter_size(), seed + 1), dyd = dy.to(device), wd = w.to(device);
-            Tensor dx = unwritten(s.input_size(), device);
+  return {"conv2d backward data " + conv_text(s) + kTypeText<T>, "convolution", conv_bytes<T>(s), 2.0 * static_cast<double>(s.macs()), [=](Device device, std::uint64_t seed) {
+            const Tensor dy = random_numbers<T>(s.output_size(), seed), w = random_numbers<T>(s.filter_size(), seed + 1), dyd = to_device<T>(dy, device), wd = to_device<T>(w, device);
+            Tensor dx = unwritten<T>(s.input_size(), device);
             return std::make_unique<TensorRun>(
-                [=](const Stream& on) mutable { dispatch<Conv2dBackwardData>(on, s, dyd.data(), wd.data(), dx.mutable_data()); },
+                [=](const Stream& on) mutable { dispatch<Conv2dBackwardDataOf<T>>(on, s, dyd.data<T>(), wd.data<T>(), dx.mutable_data<T>()); },
                 [=] {
-                  const Tensor got = dx.to(Device{});
-                  Errors errors;
+                  const Tensor got = to_host(dx);
+                  Errors errors(kStored<T>, read_rounded<T>(device));
                   // One image's gradient from all of its outputs.
                   const std::int64_t image = s.n - 1, outputs = s.output_size() / s.n, inputs = s.input_size() / s.n;
                   std::vector<double> sum(static_cast<std::size_t>(inputs), 0.0), size(sum);
@@ -76,18 +85,20 @@ KernelCase backward_data(const ConvShape& s) {
                   for (std::int64_t i = 0; i < inputs; ++i) errors.add("dx", i, got.data()[image * inputs + i], sum[static_cast<std::size_t>(i)], size[static_cast<std::size_t>(i)] + 1e-3, 16.0);
                   return errors.text();
                 });
-          }};
+          },
+          kIsFloat<T>};
 }
 
+template <class T>
 KernelCase backward_weights(const ConvShape& s) {
-  return {"conv2d backward weights " + conv_text(s), "convolution", conv_bytes(s), 2.0 * static_cast<double>(s.macs()), [=](Device device, std::uint64_t seed) {
-            const Tensor x = random_floats(s.input_size(), seed), dy = random_floats(s.output_size(), seed + 1), xd = x.to(device), dyd = dy.to(device);
-            Tensor dw = unwritten(s.filter_size(), device);
+  return {"conv2d backward weights " + conv_text(s) + kTypeText<T>, "convolution", conv_bytes<T>(s), 2.0 * static_cast<double>(s.macs()), [=](Device device, std::uint64_t seed) {
+            const Tensor x = random_numbers<T>(s.input_size(), seed), dy = random_numbers<T>(s.output_size(), seed + 1), xd = to_device<T>(x, device), dyd = to_device<T>(dy, device);
+            Tensor dw = unwritten<T>(s.filter_size(), device);
             return std::make_unique<TensorRun>(
-                [=](const Stream& on) mutable { dispatch<Conv2dBackwardWeights>(on, s, xd.data(), dyd.data(), dw.mutable_data(), static_cast<float*>(nullptr)); },
+                [=](const Stream& on) mutable { dispatch<Conv2dBackwardWeightsOf<T>>(on, s, xd.data<T>(), dyd.data<T>(), dw.mutable_data<T>(), static_cast<float*>(nullptr)); },
                 [=] {
-                  const Tensor got = dw.to(Device{});
-                  Errors errors;
+                  const Tensor got = to_host(dw);
+                  Errors errors(kStored<T>, read_rounded<T>(device));
                   const std::int64_t per_filter = s.filter_size() / s.k;
                   // A few filters whole, from every output of theirs.
                   for (std::int64_t k = 0; k < s.k; k += stride_for(s.k, 2)) {
@@ -103,7 +114,8 @@ KernelCase backward_weights(const ConvShape& s) {
                   }
                   return errors.text();
                 });
-          }};
+          },
+          kIsFloat<T>};
 }
 
 // y [m, n] = a [m, k] b [n, k]^T, as a linear layer has it.
@@ -116,7 +128,7 @@ KernelCase gemm(std::int64_t m, std::int64_t n, std::int64_t k) {
                 [=](const Stream& on) mutable { dispatch<Gemm>(on, s, ad.data(), bd.data(), c.mutable_data()); },
                 [=] {
                   const Tensor got = c.to(Device{});
-                  Errors errors;
+                  Errors errors(0.0, read_rounded<float>(device));
                   for (std::int64_t i = 0; i < m * n; i += stride_for(m * n, kLooks)) {
                     double sum = 0.0, size = 0.0;
                     for (std::int64_t j = 0; j < k; ++j) {
@@ -133,7 +145,8 @@ KernelCase gemm(std::int64_t m, std::int64_t n, std::int64_t k) {
 }  // namespace
 
 void add_product_cases(std::vector<KernelCase>& cases, CaseSize size) {
-  const auto conv = [&](const ConvShape& s) { cases.push_back(forward(s)), cases.push_back(backward_data(s)), cases.push_back(backward_weights(s)); };
+  const auto add = [&]<class T>(T, const ConvShape& s) { cases.push_back(forward<T>(s)), cases.push_back(backward_data<T>(s)), cases.push_back(backward_weights<T>(s)); };
+  const auto conv = [&](const ConvShape& s) { add(float{}, s), add(Bfloat16{}, s); };
   if (size == CaseSize::kSmall) {
     conv({.n = 2, .h = 5, .w = 7, .c = 3, .k = 33, .r = 3, .s = 3, .padding = 1});
     conv({.n = 1, .h = 8, .w = 8, .c = 16, .k = 8, .r = 1, .s = 1});

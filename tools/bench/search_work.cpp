@@ -77,7 +77,7 @@ nlohmann::json search_work(const Network& dense, const Tensor& images, const Ten
       rates.time([&] { hooks.before_update(steps, parameters, gradients); });
     };
   }
-  TrainingStep training(network, optimizer, {.graph = !work.eager}, look, stream);
+  TrainingStep training(network, optimizer, {.graph = !work.eager, .activations = work.activations}, look, stream);
   const auto once = [&] {
     training.run(images, labels, static_cast<float>(work.rate), static_cast<std::uint64_t>(steps));
     ++steps;

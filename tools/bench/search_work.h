@@ -13,6 +13,7 @@ struct SearchWork {
   double rate = 1e-3;         // of everything; so low that weights stay what they are
   double seconds = 1.0;       // to measure for, about
   bool eager = false;
+  DType activations = DType::kFloat32;
 };
 
 // Matrices attached to `dense` as its mode wants it; per step forward, loss, backward, SGD, rates balanced by the

@@ -99,7 +99,7 @@ Batch batch_of(const Options& options, const Network& network, Device device) {
 nlohmann::json step(const Options& options, Network& network, const Stream& stream) {
   const auto [images, labels] = batch_of(options, network, stream.device());
   Sgd optimizer({.momentum = 0.9f, .decay = 1e-4f});
-  TrainingStep training(network, optimizer, {.graph = !options.device.eager}, {}, stream);
+  TrainingStep training(network, optimizer, {.graph = !options.device.eager, .activations = options.device.activations()}, {}, stream);
   std::uint64_t count = 0;
   const auto once = [&] { training.run(images, labels, static_cast<float>(options.rate), count++); };
   std::vector<double> losses;
@@ -129,7 +129,7 @@ int run(const Options& options, const std::string& work) {
     result = step(options, network, stream);
   } else {
     const auto [images, labels] = batch_of(options, network, device);
-    result = bench::search_work(network, images, labels, {.mode = options.mode, .rate = options.rate, .seconds = options.seconds, .eager = options.device.eager});
+    result = bench::search_work(network, images, labels, {.mode = options.mode, .rate = options.rate, .seconds = options.seconds, .eager = options.device.eager, .activations = options.device.activations()});
   }
   result["device"] = cli::device_description();
   std::printf("%s\n", io::json_text(result, "result").c_str());
@@ -147,7 +147,7 @@ int main(int argc, char** argv) {
     CLI::App* command = app.add_subcommand(name, help);
     hinge::cli::Flags flags(*command);
     options.weights.declare(flags);
-    options.device.declare(flags, true);
+    options.device.declare(flags, hinge::cli::DeviceUse::kTraining);
     command->add_option("--seconds", options.seconds, "To measure for, about");
     return command;
   };

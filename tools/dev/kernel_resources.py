@@ -29,8 +29,8 @@ void instantiate(const hinge::kernels::GroupTable& table, const hinge::kernels::
 }
 """
 # Kernels whose speed is that of memory: they must read 16 bytes at a time.
-STREAMING = re.compile(r"^(map_one|map_two|bias_kernel|dropout|apply|sgd|sgd_all|group_prox|l1_minus_l2|one_matrix_kernel<WriteNorm"
-                       r"|channel_sums_kernel<4|input_gradient_kernel<\w+, 4|pool_kernel<4)")
+STREAMING = re.compile(r"^(map_one|map_two|bias_kernel|convert|dropout|apply|sgd|sgd_all|group_prox|l1_minus_l2|one_matrix_kernel<WriteNorm"
+                       r"|channel_sums_kernel<[48]|input_gradient_kernel<\w+, \w+, [48]|pool_kernel<\w+, [48])")
 
 
 def run(*command):
@@ -40,7 +40,7 @@ def run(*command):
 def short_name(mangled):
     """map_two_kernel<Sum> for the mangled name of the kernel."""
     name = run("c++filt", mangled).strip()
-    name = re.sub(r"hinge::kernels::|cuda::|device::|\(anonymous namespace\)::|_GLOBAL__N__\w+::|\(bool\)|\(int\)", "", name)
+    name = re.sub(r"hinge::(kernels::)?|cuda::|device::|\(anonymous namespace\)::|_GLOBAL__N__\w+::|\(bool\)|\(int\)", "", name)
     name = re.sub(r"_NV_ANON_NAMESPACE::", "", name)
     depth, end = 0, len(name)
     for i, letter in enumerate(name):

@@ -86,6 +86,7 @@ TrainerSetup Compression::setup(const std::string& phase, const TrainingOptions&
           .keep_best = keep_best,
           .teacher = options_.distillation.weight > 0.0 ? &teacher() : nullptr,
           .eager = options_.run.device.eager,
+          .activations = options_.run.device.activations(),
           .roll_back = options_.run.on_nan == "rollback"};
 }
 

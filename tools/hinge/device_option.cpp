@@ -29,21 +29,25 @@ DeviceChoice choose_for_rank(const std::string& device) {
 
 }  // namespace
 
-void DeviceOptions::declare(Flags& flags, bool training) {
+void DeviceOptions::declare(Flags& flags, DeviceUse for_what) {
+  use = for_what;
   flags.group("Device");
   flags.option("--device", device, "auto (a GPU where there is one, with several ranks one each), cpu or cuda:N");
-  flags.option("--precision", precision, "On a GPU: fp32, or tf32 (products rounded to 10 bits on the tensor cores)");
+  std::string precisions = "On a GPU: fp32, or tf32 (products rounded to 10 bits on the tensor cores)";
+  if (use == DeviceUse::kTraining) precisions += ", or bf16 (what layers put out is bfloat16; weights stay fp32, everything else is tf32)";
+  flags.option("--precision", precision, precisions);
   flags.flag("--deterministic", deterministic, "On a GPU: only algorithms that make the same bytes in every run");
-  if (training) flags.flag("--eager", eager, "On a GPU: queue every kernel by itself instead of replaying a captured graph");
+  if (use != DeviceUse::kForward) flags.flag("--eager", eager, "On a GPU: queue every kernel by itself instead of replaying a captured graph");
 }
 
 Device DeviceOptions::choose() const {
-  if (precision != "fp32" && precision != "tf32") {
-    fail_usage("unknown precision '{}' (known: fp32, tf32){}", precision, did_you_mean(precision, {"fp32", "tf32"}));
-  }
+  std::vector<std::string> known = {"fp32", "tf32"};
+  if (use == DeviceUse::kTraining) known.emplace_back("bf16");
+  if (std::ranges::find(known, precision) == known.end()) fail_usage("unknown precision '{}' (known: {}){}", precision, fmt::join(known, ", "), did_you_mean(precision, known));
   const DeviceChoice choice = process_group() == nullptr ? choose_device(device) : choose_for_rank(device);
   if (!choice.note.empty()) say("{}", choice.note);
-  kernels::set_math_mode({.tf32 = precision == "tf32", .deterministic = deterministic});
+  if (activations() != DType::kFloat32 && choice.device.is_cpu()) fail_usage("--precision bf16 needs a GPU; the CPU trains in fp32");
+  kernels::set_math_mode({.tf32 = precision != "fp32", .deterministic = deterministic});
   description() = choice.device.is_cpu() ? "cpu" : fmt::format("{}, {}, {}", choice.device.to_string(), accelerator()->name(choice.device.index), precision);
   return choice.device;
 }

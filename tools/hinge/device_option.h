@@ -7,12 +7,19 @@
 
 namespace hinge::cli {
 
+// What a command does with a device.
+enum class DeviceUse { kForward,   // passes of all sizes, queued as they come
+                       kRepeated,  // the same pass again and again, which a captured graph may stand for
+                       kTraining };
+
 struct DeviceOptions {
   std::string device = "auto", precision = "fp32";
   bool deterministic = false, eager = false;
+  DeviceUse use = DeviceUse::kForward;  // set by declare()
 
-  // `training` adds what matters to a training step alone.
-  void declare(Flags& flags, bool training);
+  void declare(Flags& flags, DeviceUse use);
+  // What a training step's activations lie in memory as.
+  DType activations() const { return precision == "bf16" ? DType::kBfloat16 : DType::kFloat32; }
   // The device, with the process set to the precision asked for. Says a note where auto found no GPU. Throws UsageError
   // on unknown words, Error where a GPU that was asked for can't be used.
   Device choose() const;

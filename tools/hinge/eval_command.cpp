@@ -61,7 +61,7 @@ Action declare_eval(CLI::App& app) {
   Flags flags(app);
   options->weights.declare(flags);
   options->data.declare(flags, false);
-  options->device.declare(flags, false);
+  options->device.declare(flags, DeviceUse::kForward);
   flags.group("Output");
   flags.option("--logits", options->logits, "Write the logits [images, classes] to this safetensors file");
   flags.option("--json", options->json, "Write the result as JSON to a file, or to standard output with -");

@@ -131,7 +131,7 @@ void DistillationOptions::declare(Flags& flags) {
 }
 
 void RunOptions::declare(CLI::App& app, Flags& flags) {
-  device.declare(flags, true);
+  device.declare(flags, DeviceUse::kTraining);
   flags.group("Run");
   flags.option("--out", out, "Run folder to create");
   app.add_option("--resume", resume, "Continue the run in this folder; every other option comes from its config.json");

@@ -126,7 +126,7 @@ Action declare_reproduce(CLI::App& app) {
   flags.option("--train-images", options->train_images, "Train on the first N images only (0: all)")->check(CLI::NonNegativeNumber);
   flags.group("Machine");
   flags.option("--device", options->device, "auto (a GPU where there is one), cpu or cuda:N");
-  flags.option("--precision", options->precision, "On a GPU: fp32 or tf32");
+  flags.option("--precision", options->precision, "On a GPU: fp32, tf32 or bf16");
   flags.option("--threads", options->threads, "Threads to compute with (0: all)")->check(CLI::Range(0, 1024));
   flags.group("Output");
   flags.option("--out", options->out, "Folder for all runs; the same command goes on where an earlier one was cut off");

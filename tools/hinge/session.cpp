@@ -32,7 +32,7 @@ RunFolder start_run(const std::string& command, CLI::App& app, Flags& flags, Run
   const bool resuming = !options.resume.empty();
   if (resuming) {
     for (const CLI::Option* option : app.get_options()) {
-      if (option->count() > 0 && option->get_name() != "--resume" && option->get_name() != "--on-nan" && option->get_name() != "--device") {
+      if (option->count() > 0 && option->get_name() != "--resume" && option->get_name() != "--on-nan" && option->get_name() != "--device" && option->get_name() != "--precision") {
         fail_usage("--resume takes every option from {}/config.json; remove {}", options.resume, option->get_name());
       }
     }
@@ -56,10 +56,11 @@ RunFolder start_run(const std::string& command, CLI::App& app, Flags& flags, Run
     if (run.config()["command"] != command) {
       fail_usage("{} is a run of 'hinge {}', not of 'hinge {}'", options.resume, run.config()["command"].get<std::string>(), command);
     }
-    const std::string on_nan = options.on_nan, device = options.device.device;
+    const std::string on_nan = options.on_nan, device = options.device.device, precision = options.device.precision;
     flags.set(run.config()["options"], origin);
     if (app.get_option("--on-nan")->count() > 0) options.on_nan = on_nan;         // what stopped a run may be what a second try is given
     if (app.get_option("--device")->count() > 0) options.device.device = device;  // where it goes on is another matter than what it does
+    if (app.get_option("--precision")->count() > 0) options.device.precision = precision;
     if (options.json == "-") lines_to_stderr();
   }
   if (options.tensorboard) run.write_events();

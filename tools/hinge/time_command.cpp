@@ -122,7 +122,7 @@ Action declare_time(CLI::App& app) {
   flags.option("--rounds", options->rounds, "Calls of each network; the median counts")->check(CLI::Range(1, 100000));
   flags.option("--threads", options->threads, "Threads to compute with (0: all)")->check(CLI::Range(0, 1024));
   flags.flag("--layers", options->layers, "Every layer's time too, and its rate: two operations a multiply-add, counted as the plain convolution has them");
-  options->device.declare(flags, true);
+  options->device.declare(flags, DeviceUse::kRepeated);
   flags.group("Output");
   flags.option("--json", options->json, "Write the result as JSON to a file, or to standard output with -");
   app.footer("Examples:\n  hinge time --model resnet20\n  hinge time --weights resnet20.safetensors,RUN/model.safetensors --batch 1,128 --layers");

@@ -90,6 +90,7 @@ void train(const std::shared_ptr<Options>& shared, CLI::App& app, Flags& flags) 
                    .keep_best = true,
                    .teacher = teacher ? &teacher->network : nullptr,
                    .eager = options.run.device.eager,
+                   .activations = options.run.device.activations(),
                    .roll_back = options.run.on_nan == "rollback"},
                   network, optimizer, hooks, run);
   const TrainingOutcome outcome = trainer.run(checkpoint);

@@ -102,7 +102,7 @@ double Trainer::rate_factor() const { return std::pow(0.5, run_.rollbacks_in(set
 std::string Trainer::hint(const NotFinite& found) const {
   if (found.what == "image") return "look at --mean and --std";
   std::string text = setup_.phase == "search" ? "a lower --search-lr, or a weaker penalty (--lambda), may help" : "a lower --lr, or --warmup, may help";
-  if (device_description().find("tf32") != std::string::npos) text += "; so may --precision fp32";
+  if (device_description().ends_with("tf32") || device_description().ends_with("bf16")) text += "; so may --precision fp32";
   return text;
 }
 
@@ -145,7 +145,7 @@ void Trainer::step(const data::Batch& batch, std::int64_t global_step) {
         hooks_.before_update(global_step_, parameters, gradients);
       };
     }
-    step_ = std::make_unique<TrainingStep>(network_, optimizer_, StepOptions{.loss = setup_.loss, .seed = setup_.seed, .teacher = setup_.teacher, .graph = !setup_.eager && global_step > looked_at_, .group = process_group(), .synchronize_batch_norm = setup_.options.sync_batch_norm, .sum_precision = setup_.options.reduction == "bf16" ? SumPrecision::kBfloat16 : SumPrecision::kFloat32, .pieces = setup_.options.accumulate}, look, stream_);
+    step_ = std::make_unique<TrainingStep>(network_, optimizer_, StepOptions{.loss = setup_.loss, .seed = setup_.seed, .teacher = setup_.teacher, .graph = !setup_.eager && global_step > looked_at_, .group = process_group(), .synchronize_batch_norm = setup_.options.sync_batch_norm, .activations = setup_.activations, .sum_precision = setup_.options.reduction == "bf16" ? SumPrecision::kBfloat16 : SumPrecision::kFloat32, .pieces = setup_.options.accumulate}, look, stream_);
     if (process_group() != nullptr && !stream_.device().is_cpu() && !told_how_) say("steps: {}", step_->how());
     told_how_ = true;
   }
@@ -158,7 +158,7 @@ void Trainer::step(const data::Batch& batch, std::int64_t global_step) {
     step_->run(images, labels, static_cast<float>(schedule_.at(progress) * rate_factor()), static_cast<std::uint64_t>(global_step), {batch.first, batch.first + static_cast<std::int64_t>(labels.size())}, batch.images_in_all);
   } catch (const OutOfMemory& error) {
     step_.reset();
-    fail("{}", with_advice(error, network_, {.images = static_cast<int>(labels.size()), .pieces = setup_.options.accumulate, .ranks = rank_count()}));
+    fail("{}", with_advice(error, network_, {.images = static_cast<int>(labels.size()), .pieces = setup_.options.accumulate, .ranks = rank_count(), .activations = setup_.activations}));
   }
   const StepOutcome outcome = step_->outcome();
   sums_.loss_sum += outcome.loss * static_cast<double>(outcome.images);

@@ -50,7 +50,8 @@ struct TrainerSetup {
   bool keep_best = true;       // end with the network that was best on the held-out images
   Network* teacher = nullptr;  // for distillation; on the network's device
   bool eager = false;          // no captured graphs
-  bool roll_back = false;      // --on-nan rollback
+  DType activations = DType::kFloat32;
+  bool roll_back = false;  // --on-nan rollback
 };
 
 struct TrainingOutcome {
