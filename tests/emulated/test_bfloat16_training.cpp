@@ -2,6 +2,7 @@
 #include "engine/graph/builder.h"
 #include "engine/ops/cast.h"
 #include "engine/ops/elementwise.h"
+#include "kernels/bfloat16.h"
 #include "tests/emulated/schedules.h"
 #include "tests/emulated/training_run.h"
 #include "tests/support/random_graph.h"
