@@ -116,7 +116,7 @@ TEST_CASE("a bias of floats is added to bfloat16 and its gradient is a sum in mo
 }
 
 TEST_CASE("batch norm on bfloat16 takes its statistics and sums in more than floats and rounds only what it puts out") {
-  for (const auto& [rows, c] : {std::pair<std::int64_t, std::int64_t>{2, 1}, {31, 8}, {33, 33}, {1000, 16}, {129, 264}}) {
+  for (const auto& [rows, c] : {std::pair<std::int64_t, std::int64_t>{2, 1}, {31, 8}, {30, 12}, {33, 33}, {1000, 16}, {129, 264}}) {
     const Operand x(random_tensor({rows, c}, 1, 99.0f, 101.0f)), z(random_tensor({rows, c}, 2)), dy(random_tensor({rows, c}, 3)), y(random_tensor({rows, c}, 4));
     const reference::Statistics want = reference::statistics(Array(Tensor::from({rows, c}, x.numbers())));
     const Tensor mean = Tensor::from({c}, converted<float>(std::vector<float>(want.mean.data.begin(), want.mean.data.end())));

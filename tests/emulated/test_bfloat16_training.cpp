@@ -130,6 +130,20 @@ TEST_CASE("replayed steps in bfloat16 make the bytes of eager ones, with a teach
   }
 }
 
+TEST_CASE("network and teacher both compute in bfloat16, the loss in floats") {
+  Network network = tiny_resnet(), teacher = tiny_resnet();
+  initialise(teacher, 8);
+  const LossOptions loss{.distillation_weight = 0.4f};
+  const TrainedRun run = train(network, kGpuDevice, 1, {.loss = loss, .activations = DType::kBfloat16}, &teacher);
+  network.move_to(kGpuDevice), teacher.move_to(kGpuDevice);
+  const Stream stream = stream_of(kGpuDevice);
+  const Tensor images = random_tensor({kBatch, 8, 8, 3}, 100).to(kGpuDevice), labels = random_labels(kBatch, 10, 100).to(kGpuDevice);
+  const NoGradients guard;
+  const Tensor teaching = teacher.forward(images, {.activations = DType::kBfloat16}, stream);
+  const Tensor logits = network.forward(images, {.training = true, .activations = DType::kBfloat16}, stream);
+  CHECK(run.losses[0] == static_cast<double>(classification_loss(logits, labels, teaching, loss, stream).item()));
+}
+
 TEST_CASE("a step in bfloat16 makes the same bytes under every schedule of threads and blocks") {
   const Network network = tiny_resnet();
   CHECK(same_under_all_schedules([&] {

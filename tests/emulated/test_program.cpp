@@ -63,6 +63,10 @@ TEST_CASE("hinge compress in bfloat16 cuts and fine-tunes, and leaves floats tha
   CHECK(result.at("environment").at("device") == "cuda:0, emulated GPU, bf16");
   CHECK(result.at("flops_ratio").get<double>() <= 0.6);
   CHECK(result.at("proof").at("relative").get<double>() <= 1e-4);
+  const Outcome floats = b.compress("floats", "cuda:0", {"--search-distill", "0.4", "--conv-choices", b.at("run") + "/conv_choices.json"});
+  INFO(floats.output);
+  REQUIRE(floats.code == 0);
+  CHECK(slurp(b.at("floats") + "/model.safetensors") != slurp(b.at("run") + "/model.safetensors"));
   const io::SafetensorsFile file(b.at("run") + "/model.safetensors");
   for (const auto& [name, tensor] : file.tensors()) CHECK(tensor.dtype == DType::kFloat32);
   const Outcome scored = run_hinge({"eval", "--weights", b.at("run") + "/model.safetensors", "--data", "cifar10", "--data-dir", b.data, "--device", "cpu", "--json", b.at("score.json")});
