@@ -24,6 +24,7 @@ struct InferenceOptions {
   InferenceMethod method = InferenceMethod::kMeasured;
   LaneForms forms = {};  // known choices; what isn't there is measured
   bool graph = true;     // on a GPU: calls of one shape are captured and replayed (device_program.h)
+  PairForm pairs = PairForm::kMeasured;  // on a GPU: how low-rank pairs run (pair_form.h)
 };
 
 struct StepTime {
