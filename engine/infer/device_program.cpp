@@ -6,7 +6,6 @@
 #include "engine/core/accelerator.h"
 #include "kernels/convolution_end.h"
 #include "kernels/gemm.h"
-#include "kernels/pooling.h"
 #include "kernels/registry.h"
 
 namespace hinge {
@@ -103,14 +102,8 @@ Tensor DeviceProgram::run_layer(const Step& step, PairForm form, const Tensor& x
   if (node.kind == OpKind::kConv2d) {
     kernels::dispatch<kernels::Conv2dForward>(stream, conv_shape(step, images), x.data(), step.weight.data(), static_cast<const float*>(nullptr), y.mutable_data());
   } else {
-    const FeatureShape& in = shapes_[at(step.fused.inputs[0])];
     const auto& linear = std::get<LinearAttributes>(node.attributes);
-    Tensor features = x;
-    if (in.h * in.w > 1) {  // C, H, W is the order in which PyTorch's linear layers expect them
-      features = empty({images, in.size()});
-      kernels::dispatch<kernels::Transpose>(stream, kernels::TransposeShape{images, in.h * in.w, in.c}, x.data(), features.mutable_data());
-    }
-    kernels::dispatch<kernels::Gemm>(stream, kernels::GemmShape{.m = images, .n = linear.out, .k = linear.in, .transpose_b = true}, features.data(), step.weight.data(), y.mutable_data());
+    kernels::dispatch<kernels::Gemm>(stream, kernels::GemmShape{.m = images, .n = linear.out, .k = linear.in, .transpose_b = true}, x.data(), step.weight.data(), y.mutable_data());
   }
   if (step.bias.defined() || residual.defined() || !(step.outer == kernels::Clamp{})) {
     const std::int64_t channels = step.weight.dim(0);

@@ -61,9 +61,9 @@ class DeviceProgram {
   std::vector<FeatureShape> shapes_;  // [node]
   std::vector<bool> flat_;            // [node]: its value is [N, C], not a picture
   std::vector<Step> steps_;
-  std::vector<int> outputs_;                              // whose values they are
+  std::vector<int> outputs_;                             // whose values they are
   std::map<std::int64_t, std::vector<PairForm>> pairs_;  // by the number of images
-  Shape seen_;                                            // of the last images
+  Shape seen_;                                           // of the last images
   std::unique_ptr<Captured> captured_;
   std::int64_t replays_ = 0;
 };

@@ -1,6 +1,7 @@
 // As the formula says. Inference on the CPU has pairs of its own (kernels/lanes.h); this is what CUDA's are compared with.
 #include "kernels/low_rank_pair.h"
 
+#include <algorithm>
 #include <stdexcept>
 #include <vector>
 
@@ -17,7 +18,10 @@ float thin_sum(const ConvShape& s, const float* x, const float* filter, std::int
     for (std::int64_t t = 0; t < s.s; ++t) {
       const std::int64_t h = p * s.stride - s.padding + r, w = q * s.stride - s.padding + t;
       if (h < 0 || h >= s.h || w < 0 || w >= s.w) continue;
-      for (std::int64_t c = 0; c < s.c; ++c) sum += filter[(r * s.s + t) * s.c + c] * x[((n * s.h + h) * s.w + w) * s.c + c];
+      const float *weights = filter + (r * s.s + t) * s.c, *pixel = x + ((n * s.h + h) * s.w + w) * s.c;
+#pragma omp simd reduction(+ \
+                           : sum)
+      for (std::int64_t c = 0; c < s.c; ++c) sum += weights[c] * pixel[c];
     }
   }
   return sum;

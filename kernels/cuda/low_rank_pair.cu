@@ -24,7 +24,7 @@ namespace {
 
 using namespace device;
 
-constexpr int kDepth = 16;         // products of each sum between two barriers
+constexpr int kDepth = 16;          // products of each sum between two barriers
 constexpr int kPixelsOfThread = 8;  // two runs of four, half a tile apart: neighbours' float4 lie side by side
 constexpr int kChannelsOfThread = 4;
 constexpr int kPadding = kVectorFloats;  // of a row of shared memory: keeps float4 aligned and spreads a column over the banks
