@@ -46,6 +46,10 @@ void check_same(const std::vector<Tensor>& a, const std::vector<Tensor>& b) {
   for (std::size_t i = 0; i < a.size(); ++i) CHECK(same_bytes(a[i], b[i]));
 }
 
+// Of the magnitudes of a sum's terms, in units of float's rounding: four times what sums err by, for the library may have chosen
+// Winograd's form.
+constexpr double kRounding = 32.0;
+
 // Numbers in float64, and how far float's may be from them: what float's rounding adds in a layer, and what of the errors before
 // it comes through. Clamps let no more through than there was.
 struct Bounded {
@@ -57,7 +61,7 @@ Bounded layer(const Bounded& x, const Tensor& w, const Tensor& b, const Layer& f
   const Array weights(w), bias(b);
   const Array magnitude = f(absolute(x.value), absolute(weights), absolute(bias));
   Bounded y{f(x.value, weights, bias), f(x.error, absolute(weights), Array())};
-  for (std::int64_t i = 0; i < y.error.size(); ++i) y.error[i] += 8.0 * kEpsilon * magnitude[i];
+  for (std::int64_t i = 0; i < y.error.size(); ++i) y.error[i] += kRounding * kEpsilon * magnitude[i];
   return y;
 }
 
@@ -85,7 +89,7 @@ Bounded evaluate(const Network& network, const Tensor& images) {
       const auto& f = node.kind == OpKind::kFlatten ? reference::flatten : reference::global_average_pool;
       values[i] = {f(x.value), f(x.error)};
       const Array magnitude = f(absolute(x.value));
-      for (std::int64_t j = 0; j < magnitude.size(); ++j) values[i].error[j] += 8.0 * kEpsilon * magnitude[j];
+      for (std::int64_t j = 0; j < magnitude.size(); ++j) values[i].error[j] += kRounding * kEpsilon * magnitude[j];
     }
   }
   return values[static_cast<std::size_t>(graph.output)];
