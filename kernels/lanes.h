@@ -12,10 +12,10 @@
 #pragma once
 
 #include <cstdint>
-#include <limits>
 #include <string>
 #include <vector>
 
+#include "kernels/clamp.h"
 #include "kernels/pooling.h"
 
 namespace hinge::kernels::lanes {
@@ -42,11 +42,7 @@ struct Share {
   Rows of(std::int64_t size) const { return {size * index / count, size * (index + 1) / count}; }
 };
 
-// y = min(max(x, low), high); NaN stays NaN. ReLU: low = 0.
-struct Clamp {
-  float low = -std::numeric_limits<float>::infinity(), high = std::numeric_limits<float>::infinity();
-  bool operator==(const Clamp&) const = default;
-};
+using kernels::Clamp;
 
 // What a convolution does with one block; kernels/conv2d.h has the formula.
 struct ConvSpec {

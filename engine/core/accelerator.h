@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -55,6 +56,9 @@ class Accelerator {
   virtual void copy_within(void* to, const void* from, std::size_t bytes, int index) = 0;
   virtual void set_zero(void* to, std::size_t bytes, int index) = 0;
   virtual void fill(float* to, std::size_t count, float value, int index) = 0;
+
+  // How long the device takes for what `work` queues on its stream; runs it several times.
+  virtual double milliseconds(const std::function<void()>& work, int index) = 0;
 
   // Between the two, what is queued is recorded and not run. Copies from and to the host are errors there.
   virtual void begin_capture(int index) = 0;

@@ -57,6 +57,8 @@ class SimtAccelerator : public Accelerator {
     kernels::dispatch<kernels::Fill>(Stream(Device{Device::Kind::kCuda, index}, stream(index)), static_cast<std::int64_t>(count), value, to);
   }
 
+  double milliseconds(const std::function<void()>& work, int index) override { return simt::milliseconds(stream(index), work); }
+
   void begin_capture(int index) override {
     simt::begin_capture(stream(index));
     capturing_ = index;

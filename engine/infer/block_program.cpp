@@ -10,13 +10,6 @@ namespace {
 
 namespace lanes = kernels::lanes;
 
-lanes::Clamp clamp_of(const FusedRelu& relu) {
-  lanes::Clamp clamp;
-  if (relu.on) clamp.low = 0.0f;
-  if (relu.on && relu.ceiling > 0.0f) clamp.high = relu.ceiling;
-  return clamp;
-}
-
 // [K, C*H*W] in PyTorch's order C, H, W -> H, W, C, in which pictures lie here.
 Tensor reorder_features(const Tensor& w, const FeatureShape& in) {
   Tensor result = Tensor::empty(w.shape());

@@ -108,4 +108,11 @@ class Fusion {
 
 FusedGraph fuse(const Graph& graph) { return Fusion(graph).run(); }
 
+kernels::Clamp clamp_of(const FusedRelu& relu) {
+  kernels::Clamp clamp;
+  if (relu.on) clamp.low = 0.0f;
+  if (relu.on && relu.ceiling > 0.0f) clamp.high = relu.ceiling;
+  return clamp;
+}
+
 }  // namespace hinge

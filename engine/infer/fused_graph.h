@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "engine/graph/graph.h"
+#include "kernels/clamp.h"
 
 namespace hinge {
 
@@ -35,5 +36,8 @@ struct FusedGraph {
 };
 
 FusedGraph fuse(const Graph& graph);
+
+// The same in the kernels' words.
+kernels::Clamp clamp_of(const FusedRelu& relu);
 
 }  // namespace hinge

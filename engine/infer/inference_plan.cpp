@@ -58,7 +58,7 @@ InferencePlan::InferencePlan(const Network& network, const InferenceOptions& opt
   if (!network.device().is_cpu()) {
     require(options.method == InferenceMethod::kMeasured || options.method == InferenceMethod::kLibrary,
             "inference: method {} runs on the CPU, the network lies on {}", name_of(options.method), network.device().to_string());
-    device_program_ = std::make_unique<DeviceProgram>(*network_, options.graph);
+    device_program_ = std::make_unique<DeviceProgram>(*network_, DeviceOptions{.graph = options.graph, .pairs = options.pairs});
     return;
   }
   if (options.method == InferenceMethod::kMeasured) {

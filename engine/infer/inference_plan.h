@@ -22,8 +22,9 @@ InferenceMethod inference_method_of(const std::string& name);  // "measured", "i
 struct InferenceOptions {
   std::int64_t batch = 128;  // images in a call, for which the method is chosen; others run too
   InferenceMethod method = InferenceMethod::kMeasured;
-  LaneForms forms = {};  // known choices; what isn't there is measured
-  bool graph = true;     // on a GPU: calls of one shape are captured and replayed (device_program.h)
+  LaneForms forms = {};                  // known choices; what isn't there is measured
+  bool graph = true;                     // on a GPU: calls of one shape are captured and replayed (device_program.h)
+  PairForm pairs = PairForm::kMeasured;  // on a GPU: how low-rank pairs run (pair_form.h)
 };
 
 struct StepTime {

@@ -90,13 +90,11 @@ void Network::plan_steps() {
   }
 }
 
-Tensor Network::run(const Step& step, const std::vector<Tensor>& values,
-                    const ForwardOptions& options, const Stream& stream) {
-  const GraphNode& node = graph_.at(step.operation);
+Tensor Network::run_node(int index, std::span<const Tensor> inputs, const Behind& behind, const ForwardOptions& options,
+                         const Stream& stream) {
+  const GraphNode& node = graph_.at(index);
   const std::string& weights = node.weights_name();
-  const auto input = [&](std::size_t i) -> const Tensor& {
-    return values[static_cast<std::size_t>(node.inputs[i])];
-  };
+  const auto input = [&](std::size_t i) -> const Tensor& { return inputs[i]; };
   const auto bias = [&](bool present) { return present ? parameter(weights + ".bias").value : Tensor(); };
   switch (node.kind) {
     case OpKind::kInput: break;
@@ -116,12 +114,11 @@ Tensor Network::run(const Step& step, const std::vector<Tensor>& values,
       const BatchNormState state{parameter(weights + ".weight").value, parameter(weights + ".bias").value,
                                  buffer(weights + ".running_mean").value,
                                  buffer(weights + ".running_var").value};
-      return batch_norm(input(0), state,
-                        step.residual >= 0 ? values[static_cast<std::size_t>(step.residual)] : Tensor(),
+      return batch_norm(input(0), state, behind.residual,
                         {.training = options.training,
                          .momentum = a.momentum,
                          .epsilon = a.epsilon,
-                         .relu = step.relu,
+                         .relu = behind.relu,
                          .over = options.normalize_over},
                         stream);
     }
@@ -130,11 +127,7 @@ Tensor Network::run(const Step& step, const std::vector<Tensor>& values,
       return ceiling > 0.0f ? capped_relu(input(0), ceiling, stream) : relu(input(0), stream);
     }
     case OpKind::kAdd: return add(input(0), input(1), stream);
-    case OpKind::kConcat: {
-      std::vector<Tensor> parts;
-      for (std::size_t i = 0; i < node.inputs.size(); ++i) parts.push_back(input(i));
-      return concat(parts, stream);
-    }
+    case OpKind::kConcat: return concat(inputs, stream);
     case OpKind::kMaxPool:
     case OpKind::kAveragePool: {
       const auto& a = std::get<PoolAttributes>(node.attributes);
@@ -155,7 +148,7 @@ Tensor Network::run(const Step& step, const std::vector<Tensor>& values,
                      {.rate = a.rate,
                       .seed = options.seed,
                       .step = options.step,
-                      .layer = static_cast<std::uint32_t>(step.operation),
+                      .layer = static_cast<std::uint32_t>(index),
                       .first_image = options.first_image},
                      stream);
     }
@@ -175,7 +168,10 @@ std::vector<Tensor> Network::forward_all(const Tensor& x, const ForwardOptions& 
   std::vector<Tensor> values(graph_.nodes.size());
   values[0] = cast(x, options.activations, stream);
   for (const Step& step : steps_) {
-    values[static_cast<std::size_t>(step.node)] = run(step, values, options, stream);
+    std::vector<Tensor> inputs;
+    for (int input : graph_.at(step.operation).inputs) inputs.push_back(values[static_cast<std::size_t>(input)]);
+    const Tensor residual = step.residual >= 0 ? values[static_cast<std::size_t>(step.residual)] : Tensor();
+    values[static_cast<std::size_t>(step.node)] = run_node(step.operation, inputs, {residual, step.relu}, options, stream);
     for (int freed : step.frees) values[static_cast<std::size_t>(freed)] = Tensor();
   }
   std::vector<Tensor> outputs;

@@ -3,6 +3,7 @@
 
 #include <map>
 #include <memory>
+#include <span>
 
 #include "engine/graph/graph.h"
 #include "engine/nn/module.h"
@@ -31,6 +32,12 @@ class Network final : public Module {
   Tensor forward(const Tensor& x, const ForwardOptions& options, const Stream& stream) override;
   // Of every output, in the order of graph().outputs().
   std::vector<Tensor> forward_all(const Tensor& x, const ForwardOptions& options, const Stream& stream);
+  // What one node makes of its inputs. A BatchNorm may add a residual and clamp at 0 in the same pass.
+  struct Behind {
+    Tensor residual = {};
+    bool relu = false;
+  };
+  Tensor run_node(int node, std::span<const Tensor> inputs, const Behind& behind, const ForwardOptions& options, const Stream& stream);
   std::vector<Parameter*> parameters() override;
   std::vector<Buffer*> buffers() override;
 
@@ -58,8 +65,6 @@ class Network final : public Module {
     std::vector<int> frees;  // values nobody reads afterwards
   };
   void plan_steps();
-  Tensor run(const Step& step, const std::vector<Tensor>& values, const ForwardOptions& options,
-             const Stream& stream);
 
   Graph graph_;
   std::vector<std::unique_ptr<Parameter>> parameters_;

@@ -2,6 +2,7 @@
 
 #include <memory>
 
+#include "kernels/cuda/event_timer.h"
 #include "kernels/cuda/status.h"
 
 namespace simt {
@@ -123,6 +124,8 @@ void copy_within(void* to, const void* from, std::size_t bytes, NativeStream str
 void set_zero(void* to, std::size_t bytes, NativeStream stream) {
   check(cudaMemsetAsync(to, 0, bytes, stream), "zeroing on the GPU");
 }
+
+double milliseconds(NativeStream stream, const std::function<void()>& work) { return hinge::kernels::cuda::milliseconds_of(stream, work); }
 
 void begin_capture(NativeStream stream) {
   // Relaxed: the tensors that the captured work makes may take memory from the device while it is recorded.

@@ -1,6 +1,7 @@
 // Elementwise kernels, pooling, the loss and SGD: all bound by memory.
 #include <array>
 
+#include "kernels/convolution_end.h"
 #include "kernels/elementwise.h"
 #include "kernels/loss.h"
 #include "kernels/pooling.h"
@@ -57,6 +58,23 @@ KernelCase bias_relu(std::int64_t rows, std::int64_t c) {
                   const Tensor got = y.to(Device{});
                   Errors errors;
                   for (std::int64_t i = 0; i < rows * c; ++i) errors.add("y", i, got.data()[i], std::max(0.0, wide(x.data()[i]) + wide(b.data()[i % c])), 2.0, 1.0);
+                  return errors.text();
+                });
+          }};
+}
+
+KernelCase convolution_end(std::int64_t rows, std::int64_t c) {
+  const ConvolutionEndShape shape{rows, c, {.low = 0.0f}};
+  return {fmt::format("bias, residual and relu {}x{}", rows, c), "elementwise", 12.0 * static_cast<double>(rows * c), 3.0 * static_cast<double>(rows * c), [=](Device device, std::uint64_t seed) {
+            const Tensor x = random_floats(rows * c, seed), b = random_floats(c, seed + 1), z = random_floats(rows * c, seed + 2);
+            const Tensor xd = x.to(device), bd = b.to(device), zd = z.to(device);
+            Tensor y = unwritten(rows * c, device);
+            return std::make_unique<TensorRun>(
+                [=](const Stream& on) mutable { dispatch<ConvolutionEnd>(on, shape, xd.data(), bd.data(), zd.data(), y.mutable_data()); },
+                [=] {
+                  const Tensor got = y.to(Device{});
+                  Errors errors;
+                  for (std::int64_t i = 0; i < rows * c; ++i) errors.add("y", i, got.data()[i], std::max(0.0, wide(x.data()[i]) + wide(b.data()[i % c]) + wide(z.data()[i])), 3.0, 2.0);
                   return errors.text();
                 });
           }};
@@ -149,6 +167,7 @@ void add_elementwise_cases(std::vector<KernelCase>& cases, CaseSize size) {
   if (size == CaseSize::kSmall) {
     for (const std::int64_t n : {1, 33, 129, 1000}) cases.push_back(relu<float>(n)), cases.push_back(add<float>(n)), cases.push_back(relu<Bfloat16>(n)), cases.push_back(add<Bfloat16>(n)), cases.push_back(sgd(n));
     cases.push_back(bias_relu(33, 31));
+    cases.push_back(convolution_end(33, 31)), cases.push_back(convolution_end(129, 32));
     cases.push_back(global_pool(3, 7, 33));
     cases.push_back(loss(5, 33));
     return;
@@ -157,6 +176,7 @@ void add_elementwise_cases(std::vector<KernelCase>& cases, CaseSize size) {
   cases.push_back(relu<float>(layer)), cases.push_back(relu<Bfloat16>(layer));
   cases.push_back(add<float>(layer)), cases.push_back(add<Bfloat16>(layer));
   cases.push_back(bias_relu(128 * 32 * 32, 16));
+  cases.push_back(convolution_end(128 * 32 * 32, 16));
   cases.push_back(global_pool(128, 7, 2048));
   cases.push_back(loss(128, 1000));
   cases.push_back(sgd(25557032));  // the weights of ResNet-50

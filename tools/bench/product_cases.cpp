@@ -1,6 +1,7 @@
 // Convolutions and matrix products: bound by arithmetic where the layer is wide.
 #include "kernels/conv2d.h"
 #include "kernels/gemm.h"
+#include "kernels/low_rank_pair.h"
 #include "kernels/math_mode.h"
 #include "kernels/registry.h"
 #include "tools/bench/case_run.h"
@@ -60,6 +61,38 @@ KernelCase forward(const ConvShape& s) {
                 });
           },
           kIsFloat<T>};
+}
+
+// With biases, and a residual and ReLU behind it, as compression leaves it in a residual network.
+KernelCase low_rank_pair(const ConvShape& s, std::int64_t k) {
+  const LowRankPairShape shape{s, k, {}, {.low = 0.0f}};
+  const std::int64_t outputs = shape.pixels() * k;
+  const double bytes = 4.0 * static_cast<double>(s.input_size() + s.filter_size() + k * s.k + 2 * outputs);
+  return {"low-rank pair " + conv_text(s) + fmt::format(" ->{}", k), "convolution", bytes, 2.0 * static_cast<double>(shape.macs()), [=](Device device, std::uint64_t seed) {
+            const Tensor x = random_floats(s.input_size(), seed), u = random_floats(s.filter_size(), seed + 1), b = random_floats(s.k, seed + 2);
+            const Tensor v = random_floats(k * s.k, seed + 3), d = random_floats(k, seed + 4), z = random_floats(outputs, seed + 5);
+            const Tensor xd = x.to(device), ud = u.to(device), bd = b.to(device), vd = v.to(device), dd = d.to(device), zd = z.to(device);
+            Tensor y = unwritten(outputs, device);
+            return std::make_unique<TensorRun>(
+                [=](const Stream& on) mutable { dispatch<LowRankPair>(on, shape, LowRankPairOperands{xd.data(), ud.data(), bd.data(), vd.data(), dd.data(), zd.data()}, y.mutable_data()); },
+                [=] {
+                  const Tensor got = y.to(Device{});
+                  Errors errors;
+                  for (std::int64_t i = 0; i < outputs; i += stride_for(outputs, kLooks)) {
+                    double sum = wide(d.data()[i % k]) + wide(z.data()[i]), size = 2.0;
+                    for (std::int64_t m = 0; m < s.k; ++m) {
+                      const double factor = wide(v.data()[i % k * s.k + m]);
+                      sum += factor * wide(b.data()[m]), size += std::fabs(factor);
+                      products_of_output(s, i / k * s.k + m, [&](std::int64_t in, std::int64_t filter) {
+                        const double term = factor * wide(x.data()[in]) * wide(u.data()[filter]);
+                        sum += term, size += std::fabs(term);
+                      });
+                    }
+                    errors.add("y", i, got.data()[i], std::max(0.0, sum), size, 16.0);
+                  }
+                  return errors.text();
+                });
+          }};
 }
 
 template <class T>
@@ -152,13 +185,18 @@ void add_product_cases(std::vector<KernelCase>& cases, CaseSize size) {
     conv({.n = 1, .h = 8, .w = 8, .c = 16, .k = 8, .r = 1, .s = 1});
     conv({.n = 2, .h = 9, .w = 9, .c = 8, .k = 8, .r = 3, .s = 3, .stride = 2, .padding = 1, .groups = 4});
     cases.push_back(gemm(33, 129, 31));
+    cases.push_back(low_rank_pair({.n = 2, .h = 5, .w = 7, .c = 3, .k = 7, .r = 3, .s = 3, .padding = 1}, 33));
+    cases.push_back(low_rank_pair({.n = 3, .h = 8, .w = 8, .c = 16, .k = 33, .r = 3, .s = 3, .stride = 2, .padding = 1}, 32));
     return;
   }
-  conv({.n = 128, .h = 32, .w = 32, .c = 16, .k = 16, .r = 3, .s = 3, .padding = 1});               // ResNet-20, first stage
-  conv({.n = 128, .h = 8, .w = 8, .c = 64, .k = 64, .r = 3, .s = 3, .padding = 1});                 // third stage
-  conv({.n = 32, .h = 14, .w = 14, .c = 1024, .k = 256, .r = 1, .s = 1});                           // ResNet-50, a reduction
-  conv({.n = 32, .h = 28, .w = 28, .c = 128, .k = 128, .r = 3, .s = 3, .padding = 1});              // ResNet-50, second stage
-  conv({.n = 32, .h = 32, .w = 32, .c = 64, .k = 64, .r = 3, .s = 3, .padding = 1, .groups = 32});  // ResNeXt-20
+  conv({.n = 128, .h = 32, .w = 32, .c = 16, .k = 16, .r = 3, .s = 3, .padding = 1});                                 // ResNet-20, first stage
+  conv({.n = 128, .h = 8, .w = 8, .c = 64, .k = 64, .r = 3, .s = 3, .padding = 1});                                   // third stage
+  conv({.n = 32, .h = 14, .w = 14, .c = 1024, .k = 256, .r = 1, .s = 1});                                             // ResNet-50, a reduction
+  conv({.n = 32, .h = 28, .w = 28, .c = 128, .k = 128, .r = 3, .s = 3, .padding = 1});                                // ResNet-50, second stage
+  conv({.n = 32, .h = 32, .w = 32, .c = 64, .k = 64, .r = 3, .s = 3, .padding = 1, .groups = 32});                    // ResNeXt-20
+  cases.push_back(low_rank_pair({.n = 128, .h = 32, .w = 32, .c = 16, .k = 8, .r = 3, .s = 3, .padding = 1}, 16));    // ResNet-56, first stage, half of the rank
+  cases.push_back(low_rank_pair({.n = 128, .h = 8, .w = 8, .c = 64, .k = 24, .r = 3, .s = 3, .padding = 1}, 64));     // third stage
+  cases.push_back(low_rank_pair({.n = 32, .h = 28, .w = 28, .c = 128, .k = 48, .r = 3, .s = 3, .padding = 1}, 128));  // ResNet-50, second stage
   cases.push_back(gemm(128, 1000, 2048));
   cases.push_back(gemm(2048, 2048, 2048));
 }

@@ -29,7 +29,7 @@ void instantiate(const hinge::kernels::GroupTable& table, const hinge::kernels::
 }
 """
 # Kernels whose speed is that of memory: they must read 16 bytes at a time.
-STREAMING = re.compile(r"^(map_one|map_two|bias_kernel|convert|dropout|apply|sgd|sgd_all|group_prox|l1_minus_l2|one_matrix_kernel<WriteNorm"
+STREAMING = re.compile(r"^(map_one|map_two|bias_kernel|convert|convolution_end_kernel<float4|low_rank_pair|dropout|apply|sgd|sgd_all|group_prox|l1_minus_l2|one_matrix_kernel<WriteNorm"
                        r"|channel_sums_kernel<[48]|input_gradient_kernel<\w+, \w+, [48]|pool_kernel<\w+, [48])")
 
 

@@ -39,10 +39,7 @@ inline Vector clamped(Vector x, Clamp clamp) {
   x = x < low ? low : x;
   return x > high ? high : x;
 }
-inline float clamped(float x, Clamp clamp) {
-  x = x < clamp.low ? clamp.low : x;
-  return x > clamp.high ? clamp.high : x;
-}
+using kernels::clamped;
 
 // Calls body with an element of the kind that `lanes` says, to learn its type from.
 template <class Body>

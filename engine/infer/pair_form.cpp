@@ -1,0 +1,96 @@
+#include "engine/infer/pair_form.h"
+
+#include <array>
+#include <optional>
+
+#include "engine/core/accelerator.h"
+#include "kernels/convolution_end.h"
+#include "kernels/math_mode.h"
+#include "kernels/registry.h"
+
+namespace hinge {
+namespace {
+
+using kernels::Clamp;
+using kernels::ConvShape;
+using kernels::LowRankPairOperands;
+using kernels::LowRankPairShape;
+
+constexpr int kRuns = 8;  // in one measured graph: a replay's own cost is a small part of it
+
+void convolution(const ConvShape& s, const Clamp& clamp, const float* x, const float* w, const float* b, const float* z, float* y, const Stream& stream) {
+  kernels::dispatch<kernels::Conv2dForward>(stream, s, x, w, static_cast<const float*>(nullptr), y);
+  if (b == nullptr && z == nullptr && clamp == Clamp{}) return;
+  kernels::dispatch<kernels::ConvolutionEnd>(stream, kernels::ConvolutionEndShape{s.n * s.p() * s.q(), s.k, clamp}, y, b, z, y);
+}
+
+std::string key_of(const LowRankPairShape& s, Device device) {
+  return accelerator()->name(device.index) + (kernels::math_mode().tf32 ? " tf32" : "") + " low-rank pair " + s.thin.to_string() + " channels" + std::to_string(s.k);
+}
+
+// Operands of the shape, of no particular values.
+struct Trial {
+  Trial(const LowRankPairShape& s, bool residual, Device device)
+      : x(Tensor::full({s.thin.input_size()}, 0.5f, device)),
+        u(Tensor::full({s.thin.filter_size()}, 0.01f, device)),
+        v(Tensor::full({s.k * s.thin.k}, 0.01f, device)),
+        biases(Tensor::full({std::max(s.thin.k, s.k)}, 0.1f, device)),
+        y(Tensor::empty({s.pixels() * s.k}, DType::kFloat32, device)),
+        z(residual ? Tensor::full(y.shape(), 0.5f, device) : Tensor()),
+        scratch(Tensor::empty({s.pixels() * s.thin.k}, DType::kFloat32, device)) {}
+  LowRankPairOperands operands() const { return {x.data(), u.data(), biases.data(), v.data(), biases.data(), z.defined() ? z.data() : nullptr}; }
+
+  Tensor x, u, v, biases, y, z, scratch;
+};
+
+double milliseconds(PairForm form, const LowRankPairShape& shape, Trial& trial, bool as_graph, Device device) {
+  const Stream stream = stream_of(device);
+  const auto run = [&] { run_pair(form, shape, trial.operands(), trial.scratch.mutable_data(), trial.y.mutable_data(), stream); };
+  run();  // the library chooses its algorithms
+  if (!as_graph) return accelerator()->milliseconds(run, device.index);
+  Capture recording(device);
+  for (int i = 0; i < kRuns; ++i) run();
+  const std::unique_ptr<CapturedGraph> graph = recording.end();
+  const double all = accelerator()->milliseconds([&] { graph->replay(); }, device.index);
+  stream.synchronize();
+  return all / kRuns;
+}
+
+}  // namespace
+
+const char* name_of(PairForm form) {
+  constexpr std::array names = {"measured", "fused", "two calls"};
+  return names[static_cast<std::size_t>(form)];
+}
+
+std::int64_t scratch_floats(PairForm form, const LowRankPairShape& shape) { return form == PairForm::kFused ? 0 : shape.pixels() * shape.thin.k; }
+
+void run_pair(PairForm form, const LowRankPairShape& s, const LowRankPairOperands& o, float* scratch, float* y, const Stream& stream) {
+  if (form == PairForm::kFused) {
+    kernels::dispatch<kernels::LowRankPair>(stream, s, o, y);
+    return;
+  }
+  convolution(s.thin, s.inner, o.x, o.u, o.b, nullptr, scratch, stream);
+  const ConvShape wide{.n = s.thin.n, .h = s.thin.p(), .w = s.thin.q(), .c = s.thin.k, .k = s.k};
+  convolution(wide, s.outer, scratch, o.v, o.d, o.z, y, stream);
+}
+
+PairForm choose_pair_form(PairForm wanted, const LowRankPairShape& shape, bool residual, bool as_graph, Device device) {
+  if (!kernels::can_fuse(shape)) return PairForm::kTwoCalls;
+  if (wanted != PairForm::kMeasured) return wanted;
+  if (shape.pixels() == 0) return PairForm::kFused;  // nothing to do, and nothing to measure
+  const std::string key = key_of(shape, device);
+  if (const std::optional<std::string> recorded = kernels::conv_choice(key)) {
+    for (const PairForm form : {PairForm::kFused, PairForm::kTwoCalls}) {
+      if (*recorded == name_of(form)) return form;
+    }
+  }
+  Trial trial(shape, residual, device);
+  const double fused = milliseconds(PairForm::kFused, shape, trial, as_graph, device);
+  const double two_calls = milliseconds(PairForm::kTwoCalls, shape, trial, as_graph, device);
+  const PairForm form = fused <= two_calls ? PairForm::kFused : PairForm::kTwoCalls;
+  kernels::record_conv_choice(key, name_of(form));
+  return form;
+}
+
+}  // namespace hinge

@@ -1,0 +1,30 @@
+// How a low-rank pair runs on a GPU: as one kernel, or as two convolutions of the library with an end each.
+//
+// One kernel spares the rank's values the way through memory; the library's convolutions may be faster nevertheless where
+// they have more to multiply than to move. Which it is, is measured when a shape is first seen, and kept with the choices of
+// convolutions (kernels/conv2d.h), so that a run that has another's choices makes its bytes.
+#pragma once
+
+#include <string>
+
+#include "engine/core/tensor.h"
+#include "kernels/low_rank_pair.h"
+
+namespace hinge {
+
+enum class PairForm { kMeasured,  // whichever of the others is faster
+                      kFused,     // where can_fuse() says that it exists, else kTwoCalls
+                      kTwoCalls };
+const char* name_of(PairForm form);  // "measured", "fused", "two calls"
+
+// Floats that run_pair() needs beside its operands: the rank's values, if they have to go through memory.
+std::int64_t scratch_floats(PairForm form, const kernels::LowRankPairShape& shape);
+// `form` is not kMeasured. scratch and y lie on the stream's device as the operands do.
+void run_pair(PairForm form, const kernels::LowRankPairShape& shape, const kernels::LowRankPairOperands& operands, float* scratch, float* y,
+              const Stream& stream);
+
+// What `wanted` is for this shape on `device`. kMeasured takes the recorded choice, or measures and records it: with tensors of
+// its own, as captured graphs or eagerly, the way in which the pair will run. Not while a graph is captured.
+PairForm choose_pair_form(PairForm wanted, const kernels::LowRankPairShape& shape, bool residual, bool as_graph, Device device);
+
+}  // namespace hinge
