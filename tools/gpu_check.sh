@@ -7,9 +7,10 @@
 #                                            Copy FOLDER there and run FOLDER/gpu_check.sh
 #
 #   --out FOLDER          where parts are kept (default: build/gpu_check, or results/ in a bundle)
-#   --only PART           that part alone:  tests memcheck racecheck bench bench-tf32 inference train pytorch rows
-#   --cifar DIR           CIFAR's binary files, for the rows of the paper's tables (part rows)
-#   --minutes N           for that part (default 20); the next call goes on with the list
+#   --only PART           that part alone:  tests memcheck racecheck initcheck synccheck bench bench-tf32
+#                         inference latency train precision pytorch rows
+#   --cifar DIR           CIFAR's binary files, for real training (parts latency, precision, rows)
+#   --minutes N           for the part rows (default 20); the next call goes on with the list
 #   --cuda-libraries DIR  with --bundle: take cuBLAS and cuDNN along from DIR (1.5 GB; else they must be there)
 #   --tiny                the comparison with PyTorch on small batches
 #   --dry-run             say what would be done
@@ -23,7 +24,8 @@ name=tools/gpu_check.sh
 bundled=false
 [ -f "$here/bundle.txt" ] && bundled=true
 
-parts=(tests memcheck racecheck bench bench-tf32 inference train pytorch rows)
+all_parts=(tests memcheck racecheck initcheck synccheck bench bench-tf32 inference latency train precision pytorch rows)
+parts=("${all_parts[@]}")
 out="" only="" bundle="" libraries="" cifar="" minutes=20 dry=false tiny=()
 die() { echo "$name: $2" >&2; exit "$1"; }
 while [ $# -gt 0 ]; do
@@ -34,7 +36,7 @@ while [ $# -gt 0 ]; do
       shift 2 ;;
     --tiny) tiny=(--tiny); shift ;;
     --dry-run) dry=true; shift ;;
-    -h|--help) sed -n '2,24p' "$0" | sed 's/^# \{0,1\}//'; exit 0 ;;
+    -h|--help) sed -n '2,/^[^#]/{/^#/p}' "$0" | sed 's/^# \{0,1\}//'; exit 0 ;;
     *) die 2 "unknown option '$1' (see --help)" ;;
   esac
 done
@@ -81,11 +83,13 @@ describe() {
   case $1 in
     tests) echo "every kernel and the training step on the GPU, against float64 and the CPU" ;;
     memcheck) echo "the same under compute-sanitizer memcheck" ;;
-    racecheck) echo "the same under compute-sanitizer racecheck" ;;
+    racecheck | initcheck | synccheck) echo "the same under compute-sanitizer $1" ;;
     bench) echo "hinge-bench in fp32: times next to measured copy and product rates" ;;
     bench-tf32) echo "hinge-bench in tf32" ;;
     inference) echo "hinge time: ResNet-56, VGG-16 and ResNet-50, and ResNet-56 at half its multiply-adds, by graph and eagerly, one image and 128" ;;
-    train) echo "ResNet-20 for two epochs on generated images, by graph and eagerly: the same bytes" ;;
+    latency) echo "VGG-16 cut to half of its time on the GPU, without training, and measured again" ;;
+    train) echo "ResNet-20 for two epochs on generated images, by graph, eagerly, and killed and resumed: the same bytes" ;;
+    precision) echo "ResNet-20 for ten epochs on CIFAR-10 in fp32, tf32 and bf16: error and images/s" ;;
     pytorch) echo "compare_pytorch.py: proximal steps, training steps and steps of a search by both" ;;
     rows) echo "rows of the paper's tables with their controls (hinge reproduce), for $minutes minutes" ;;
   esac
@@ -156,6 +160,9 @@ run_part() {
     # Leaks are the driver's pools, which live as long as the program.
     memcheck) sanitizer --tool memcheck --leak-check no "$(test_program)" ;;
     racecheck) sanitizer --tool racecheck --racecheck-report all "$(test_program)" ;;
+    # Poison counts as written.
+    initcheck) (unset HINGE_POISON; sanitizer --tool initcheck "$(test_program)") ;;
+    synccheck) sanitizer --tool synccheck "$(test_program)" ;;
     bench) "$programs/hinge-bench" --device cuda:0 --json "$out/bench.json" --svg "$out/bench.svg" ;;
     bench-tf32) "$programs/hinge-bench" --device cuda:0 --tf32 --json "$out/bench-tf32.json" ;;
     inference)
@@ -166,17 +173,38 @@ run_part() {
             $([ $how = eager ] && echo --eager) --json "$out/inference-$network-$how.json" || return 1
         done
       done ;;
+    latency)
+      [ -n "$cifar" ] || { echo "skipped: --cifar DIR says where CIFAR is"; return 77; }
+      rm -rf "$out/latency" "$out/latency-of"
+      local few=(--data cifar10 --data-dir "$cifar" --train-images 5000 --held-out 500 --epochs 1 --device cuda:0)
+      "$programs/hinge" train --model vgg16 "${few[@]}" --out "$out/latency-of" &&
+        "$programs/hinge" compress --weights "$out/latency-of/model.safetensors" "${few[@]}" --method svd --mode prune --minimum-share 0.1 --target latency=0.5 --latency-batch 128 \
+          --out "$out/latency" --json "$out/latency.json" ;;
     train)
       rm -rf "$out/train"
       mkdir -p "$out/train"
       make_images "$out/train/data" || return 1
-      local how
+      local how common=(--model resnet20 --shortcut A-stride --data cifar10 --data-dir "$out/train/data" --held-out 500 --epochs 2 --device cuda:0 --deterministic)
       for how in graph eager; do
-        "$programs/hinge" train --model resnet20 --shortcut A-stride --data cifar10 --data-dir "$out/train/data" --held-out 500 --epochs 2 \
-          --device cuda:0 --deterministic $([ $how = eager ] && echo --eager) \
+        "$programs/hinge" train "${common[@]}" $([ $how = eager ] && echo --eager) \
           $([ $how = eager ] && echo --conv-choices "$out/train/graph/conv_choices.json") --out "$out/train/$how" --json "$out/train-$how.json" || return 1
       done
-      cmp "$out/train/graph/model.safetensors" "$out/train/eager/model.safetensors" && echo "graph and eager: the same bytes" ;;
+      cmp "$out/train/graph/model.safetensors" "$out/train/eager/model.safetensors" || return 1
+      "$programs/hinge" train "${common[@]}" --conv-choices "$out/train/graph/conv_choices.json" --checkpoint-every 10 --out "$out/train/killed" &
+      local run=$!
+      until [ -s "$out/train/killed/metrics.jsonl" ] || ! kill -0 $run 2>/dev/null; do sleep 0.05; done  # into the second epoch
+      kill -KILL $run 2>/dev/null
+      wait $run
+      [ -f "$out/train/killed/model.safetensors" ] && echo "it ended before it was killed" || "$programs/hinge" train --resume "$out/train/killed" || return 1
+      cmp "$out/train/graph/model.safetensors" "$out/train/killed/model.safetensors" && echo "graph, eager, killed and resumed: the same bytes" ;;
+    precision)
+      [ -n "$cifar" ] || { echo "skipped: --cifar DIR says where CIFAR is"; return 77; }
+      local precision
+      for precision in fp32 tf32 bf16; do
+        rm -rf "$out/precision-$precision"
+        "$programs/hinge" train --model resnet20 --shortcut A-stride --data cifar10 --data-dir "$cifar" --epochs 10 --warmup 1 --device cuda:0 --precision $precision \
+          --out "$out/precision-$precision" --json "$out/precision-$precision.json" || return 1
+      done ;;
     pytorch)
       python3 -c 'import torch' 2>/dev/null || { echo "skipped: python3 has no torch"; return 77; }
       python3 "$here/compare_pytorch.py" --device cuda --programs "$programs" --out "$out/pytorch.json" "${tiny[@]}" ;;
@@ -198,7 +226,7 @@ for part in "${parts[@]}"; do
   fi
   echo "== $part: $(describe "$part")"
   begun=$SECONDS
-  if [ "$part" = bench ] || [ "$part" = bench-tf32 ] || [ "$part" = inference ] || [ "$part" = pytorch ] || [ "$part" = rows ]; then
+  if [[ $part =~ ^(bench|bench-tf32|inference|latency|precision|pytorch|rows)$ ]]; then
     (unset HINGE_POISON; run_part "$part") > "$out/$part.log" 2>&1
   else
     run_part "$part" > "$out/$part.log" 2>&1
@@ -217,14 +245,14 @@ done
 nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader > "$out/gpu.txt"
 target=$out
 $bundled || target=$root/docs/benchmarks
-python3 - "$out" "$target" <<'PYTHON' || exit 1
+python3 - "$out" "$target" "${all_parts[@]}" <<'PYTHON' || exit 1
 import json, pathlib, re, sys
-out, target = map(pathlib.Path, sys.argv[1:])
+out, target = map(pathlib.Path, sys.argv[1:3])
 name, driver, memory = (text.strip() for text in (out / "gpu.txt").read_text().splitlines()[0].split(","))
 date = (out / "started").read_text().strip()
 document = {"device": name, "driver": driver, "memory": memory, "date": date, "parts": {}}
 lines = [f"# {name}, {date}", "", f"Driver {driver}, {memory}. Written by `tools/gpu_check.sh`.", "", "| part | result | seconds |", "| --- | --- | --- |"]
-for part in ("tests", "memcheck", "racecheck", "bench", "bench-tf32", "inference", "train", "pytorch", "rows"):
+for part in sys.argv[3:]:
     if not (out / f"{part}.code").exists():
         continue
     code, seconds = map(int, (out / f"{part}.code").read_text().split())
@@ -248,6 +276,17 @@ if any(file.exists() for _, _, file in timings):
         if file.exists():
             document[file.stem] = json.loads(file.read_text())
             lines += [f"| {network} | {how} | {t['batch']} | {t['milliseconds']:.4f} |" for t in document[file.stem]["networks"][0]["times"]]
+results = {name: out / f"{name}.json" for name in ("latency", "precision-fp32", "precision-tf32", "precision-bf16")}
+if results["latency"].exists():
+    document["latency"] = json.loads(results["latency"].read_text())
+    before, after = (document["latency"][when]["milliseconds_per_image"] for when in ("before", "after"))
+    lines += ["", "## Half of the time", "", f"VGG-16, 128 images: {128 * before:.3f} ms, cut to {128 * after:.3f} ms, {100 * after / before:.1f} % (target 50)."]
+if any(results[f"precision-{p}"].exists() for p in ("fp32", "tf32", "bf16")):
+    lines += ["", "## Precision", "", "ResNet-20, ten epochs of CIFAR-10.", "", "| precision | test error, % | images/s |", "| --- | --- | --- |"]
+    for precision in ("fp32", "tf32", "bf16"):
+        if results[f"precision-{precision}"].exists():
+            result = document[f"precision-{precision}"] = json.loads(results[f"precision-{precision}"].read_text())
+            lines.append(f"| {precision} | {result['top1_error']:.2f} | {result['images_per_second']:.0f} |")
 if "pytorch" in document:
     text = (out / "pytorch.log").read_text().splitlines()
     lines += ["", f"## PyTorch {document['pytorch']['torch']}", ""] + [line for line in text if line.startswith("|")]
