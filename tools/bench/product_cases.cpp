@@ -1,7 +1,7 @@
 // Convolutions and matrix products: bound by arithmetic where the layer is wide.
+#include "engine/infer/pair_form.h"
 #include "kernels/conv2d.h"
 #include "kernels/gemm.h"
-#include "kernels/low_rank_pair.h"
 #include "kernels/math_mode.h"
 #include "kernels/registry.h"
 #include "tools/bench/case_run.h"
@@ -64,20 +64,20 @@ KernelCase forward(const ConvShape& s) {
 }
 
 // With biases, and a residual and ReLU behind it, as compression leaves it in a residual network.
-KernelCase low_rank_pair(const ConvShape& s, std::int64_t k) {
+KernelCase low_rank_pair(const ConvShape& s, std::int64_t k, PairForm form) {
   const LowRankPairShape shape{s, k, {}, {.low = 0.0f}};
   const std::int64_t outputs = shape.pixels() * k;
   const double bytes = 4.0 * static_cast<double>(s.input_size() + s.filter_size() + k * s.k + 2 * outputs);
-  return {"low-rank pair " + conv_text(s) + fmt::format(" ->{}", k), "convolution", bytes, 2.0 * static_cast<double>(shape.macs()), [=](Device device, std::uint64_t seed) {
+  return {fmt::format("low-rank pair {} ->{}, {}", conv_text(s), k, name_of(form)), "convolution", bytes, 2.0 * static_cast<double>(shape.macs()), [=](Device device, std::uint64_t seed) {
             const Tensor x = random_floats(s.input_size(), seed), u = random_floats(s.filter_size(), seed + 1), b = random_floats(s.k, seed + 2);
             const Tensor v = random_floats(k * s.k, seed + 3), d = random_floats(k, seed + 4), z = random_floats(outputs, seed + 5);
             const Tensor xd = x.to(device), ud = u.to(device), bd = b.to(device), vd = v.to(device), dd = d.to(device), zd = z.to(device);
-            Tensor y = unwritten(outputs, device);
+            Tensor y = unwritten(outputs, device), between = unwritten(std::max<std::int64_t>(1, scratch_floats(form, shape)), device);
             return std::make_unique<TensorRun>(
-                [=](const Stream& on) mutable { dispatch<LowRankPair>(on, shape, LowRankPairOperands{xd.data(), ud.data(), bd.data(), vd.data(), dd.data(), zd.data()}, y.mutable_data()); },
+                [=](const Stream& on) mutable { run_pair(form, shape, {xd.data(), ud.data(), bd.data(), vd.data(), dd.data(), zd.data()}, between.mutable_data(), y.mutable_data(), on); },
                 [=] {
                   const Tensor got = y.to(Device{});
-                  Errors errors;
+                  Errors errors(0.0, form == PairForm::kTwoCalls ? 2.0 * read_rounded<float>(device) : 0.0);
                   for (std::int64_t i = 0; i < outputs; i += stride_for(outputs, kLooks)) {
                     double sum = wide(d.data()[i % k]) + wide(z.data()[i]), size = 2.0;
                     for (std::int64_t m = 0; m < s.k; ++m) {
@@ -92,7 +92,8 @@ KernelCase low_rank_pair(const ConvShape& s, std::int64_t k) {
                   }
                   return errors.text();
                 });
-          }};
+          },
+          form != PairForm::kFused};  // the CPU's is a reference; inference there fuses pairs in other ways
 }
 
 template <class T>
@@ -180,23 +181,24 @@ KernelCase gemm(std::int64_t m, std::int64_t n, std::int64_t k) {
 void add_product_cases(std::vector<KernelCase>& cases, CaseSize size) {
   const auto add = [&]<class T>(T, const ConvShape& s) { cases.push_back(forward<T>(s)), cases.push_back(backward_data<T>(s)), cases.push_back(backward_weights<T>(s)); };
   const auto conv = [&](const ConvShape& s) { add(float{}, s), add(Bfloat16{}, s); };
+  const auto pair = [&](const ConvShape& s, std::int64_t k) { cases.push_back(low_rank_pair(s, k, PairForm::kFused)), cases.push_back(low_rank_pair(s, k, PairForm::kTwoCalls)); };
   if (size == CaseSize::kSmall) {
     conv({.n = 2, .h = 5, .w = 7, .c = 3, .k = 33, .r = 3, .s = 3, .padding = 1});
     conv({.n = 1, .h = 8, .w = 8, .c = 16, .k = 8, .r = 1, .s = 1});
     conv({.n = 2, .h = 9, .w = 9, .c = 8, .k = 8, .r = 3, .s = 3, .stride = 2, .padding = 1, .groups = 4});
     cases.push_back(gemm(33, 129, 31));
-    cases.push_back(low_rank_pair({.n = 2, .h = 5, .w = 7, .c = 3, .k = 7, .r = 3, .s = 3, .padding = 1}, 33));
-    cases.push_back(low_rank_pair({.n = 3, .h = 8, .w = 8, .c = 16, .k = 33, .r = 3, .s = 3, .stride = 2, .padding = 1}, 32));
+    pair({.n = 2, .h = 5, .w = 7, .c = 3, .k = 7, .r = 3, .s = 3, .padding = 1}, 33);
+    pair({.n = 3, .h = 8, .w = 8, .c = 16, .k = 33, .r = 3, .s = 3, .stride = 2, .padding = 1}, 32);
     return;
   }
-  conv({.n = 128, .h = 32, .w = 32, .c = 16, .k = 16, .r = 3, .s = 3, .padding = 1});                                 // ResNet-20, first stage
-  conv({.n = 128, .h = 8, .w = 8, .c = 64, .k = 64, .r = 3, .s = 3, .padding = 1});                                   // third stage
-  conv({.n = 32, .h = 14, .w = 14, .c = 1024, .k = 256, .r = 1, .s = 1});                                             // ResNet-50, a reduction
-  conv({.n = 32, .h = 28, .w = 28, .c = 128, .k = 128, .r = 3, .s = 3, .padding = 1});                                // ResNet-50, second stage
-  conv({.n = 32, .h = 32, .w = 32, .c = 64, .k = 64, .r = 3, .s = 3, .padding = 1, .groups = 32});                    // ResNeXt-20
-  cases.push_back(low_rank_pair({.n = 128, .h = 32, .w = 32, .c = 16, .k = 8, .r = 3, .s = 3, .padding = 1}, 16));    // ResNet-56, first stage, half of the rank
-  cases.push_back(low_rank_pair({.n = 128, .h = 8, .w = 8, .c = 64, .k = 24, .r = 3, .s = 3, .padding = 1}, 64));     // third stage
-  cases.push_back(low_rank_pair({.n = 32, .h = 28, .w = 28, .c = 128, .k = 48, .r = 3, .s = 3, .padding = 1}, 128));  // ResNet-50, second stage
+  conv({.n = 128, .h = 32, .w = 32, .c = 16, .k = 16, .r = 3, .s = 3, .padding = 1});               // ResNet-20, first stage
+  conv({.n = 128, .h = 8, .w = 8, .c = 64, .k = 64, .r = 3, .s = 3, .padding = 1});                 // third stage
+  conv({.n = 32, .h = 14, .w = 14, .c = 1024, .k = 256, .r = 1, .s = 1});                           // ResNet-50, a reduction
+  conv({.n = 32, .h = 28, .w = 28, .c = 128, .k = 128, .r = 3, .s = 3, .padding = 1});              // ResNet-50, second stage
+  conv({.n = 32, .h = 32, .w = 32, .c = 64, .k = 64, .r = 3, .s = 3, .padding = 1, .groups = 32});  // ResNeXt-20
+  pair({.n = 128, .h = 32, .w = 32, .c = 16, .k = 8, .r = 3, .s = 3, .padding = 1}, 16);            // ResNet-56, first stage, half of the rank
+  pair({.n = 128, .h = 8, .w = 8, .c = 64, .k = 24, .r = 3, .s = 3, .padding = 1}, 64);             // third stage
+  pair({.n = 32, .h = 28, .w = 28, .c = 128, .k = 48, .r = 3, .s = 3, .padding = 1}, 128);          // ResNet-50, second stage
   cases.push_back(gemm(128, 1000, 2048));
   cases.push_back(gemm(2048, 2048, 2048));
 }
