@@ -89,3 +89,23 @@ TEST_CASE("every fuzzing target has kept inputs and is built for libFuzzer") {
   const std::filesystem::directory_iterator corpus(HINGE_SOURCE_DIR "/tests/fuzz/corpus");
   CHECK(targets == std::distance(begin(corpus), end(corpus)));
 }
+
+TEST_CASE("the script for the scaling of ranks measures a tiny network and refuses what it can't compare") {
+  const hinge::io::Scratch scratch;
+  const std::string script = "/usr/bin/python3 -B '" HINGE_SOURCE_DIR "/tools/bench/ranks.py' --programs '" + std::filesystem::path(HINGE_BINARY).parent_path().string() + "' ";
+  const auto shell = [&](const std::string& options) {
+    const int status = std::system((script + options + " >'" + (scratch / "log").string() + "' 2>&1").c_str());
+    return Outcome{WEXITSTATUS(status), slurp(scratch / "log")};
+  };
+  const Outcome tiny = shell("--model resnet8 --ranks 1 --images 60 --batch 8 --epochs 2 --rounds 1 --out '" + (scratch / "out.json").string() + "'");
+  INFO(tiny.output);
+  CHECK(tiny.code == 0);
+  CHECK_THAT(tiny.output, contains("| 1 | "));
+  CHECK_THAT(slurp(scratch / "out.json"), contains("\"one process, 1\": ["));
+  for (const char* options : {"--ranks 2", "--ranks 1,0", "--images 61", "--images 60"}) {
+    INFO(options);
+    const Outcome refused = shell(options);
+    CHECK(refused.code == 1);
+    CHECK_THAT(refused.output, contains("expected"));
+  }
+}
