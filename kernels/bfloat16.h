@@ -1,6 +1,6 @@
 // bfloat16: the upper sixteen bits of a float, rounded to nearest, to even in the middle.
 //
-//   y = bfloat16(x)    |y - x| <= 2^-8 |x|  (8 bits of significand); infinity and NaN stay what they are, the sign of zero too
+//   y = bfloat16(x)    |y - x| <= 2^-8 |x| from 2^-126 on (8 bits of significand); infinity and NaN stay what they are, the sign of zero too
 //
 // It halves the bytes that travel and that lie in memory; what is computed is float.
 #pragma once

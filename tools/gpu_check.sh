@@ -8,8 +8,8 @@
 #
 #   --out FOLDER          where parts are kept (default: build/gpu_check, or results/ in a bundle)
 #   --only PART           that part alone:  tests memcheck racecheck initcheck synccheck bench bench-tf32
-#                         inference latency train precision pytorch rows
-#   --cifar DIR           CIFAR's binary files, for real training (parts latency, precision, rows)
+#                         inference train precision pytorch rows
+#   --cifar DIR           CIFAR's binary files, for real training (parts precision and rows)
 #   --minutes N           for the part rows (default 20); the next call goes on with the list
 #   --cuda-libraries DIR  with --bundle: take cuBLAS and cuDNN along from DIR (1.5 GB; else they must be there)
 #   --tiny                the comparison with PyTorch on small batches
@@ -24,7 +24,7 @@ name=tools/gpu_check.sh
 bundled=false
 [ -f "$here/bundle.txt" ] && bundled=true
 
-all_parts=(tests memcheck racecheck initcheck synccheck bench bench-tf32 inference latency train precision pytorch rows)
+all_parts=(tests memcheck racecheck initcheck synccheck bench bench-tf32 inference train precision pytorch rows)
 parts=("${all_parts[@]}")
 out="" only="" bundle="" libraries="" cifar="" minutes=20 dry=false tiny=()
 die() { echo "$name: $2" >&2; exit "$1"; }
@@ -87,8 +87,7 @@ describe() {
     bench) echo "hinge-bench in fp32: times next to measured copy and product rates" ;;
     bench-tf32) echo "hinge-bench in tf32" ;;
     inference) echo "hinge time: ResNet-56, VGG-16 and ResNet-50, and ResNet-56 at half its multiply-adds, by graph and eagerly, one image and 128" ;;
-    latency) echo "VGG-16 cut to half of its time on the GPU, without training, and measured again" ;;
-    train) echo "ResNet-20 for two epochs on generated images, by graph, eagerly, and killed and resumed: the same bytes" ;;
+    train) echo "ResNet-20 for four epochs on generated images, by graph, eagerly, and killed and resumed: the same bytes" ;;
     precision) echo "ResNet-20 for ten epochs on CIFAR-10 in fp32, tf32 and bf16: error and images/s" ;;
     pytorch) echo "compare_pytorch.py: proximal steps, training steps and steps of a search by both" ;;
     rows) echo "rows of the paper's tables with their controls (hinge reproduce), for $minutes minutes" ;;
@@ -173,18 +172,11 @@ run_part() {
             $([ $how = eager ] && echo --eager) --json "$out/inference-$network-$how.json" || return 1
         done
       done ;;
-    latency)
-      [ -n "$cifar" ] || { echo "skipped: --cifar DIR says where CIFAR is"; return 77; }
-      rm -rf "$out/latency" "$out/latency-of"
-      local few=(--data cifar10 --data-dir "$cifar" --train-images 5000 --held-out 500 --epochs 1 --device cuda:0)
-      "$programs/hinge" train --model vgg16 "${few[@]}" --out "$out/latency-of" &&
-        "$programs/hinge" compress --weights "$out/latency-of/model.safetensors" "${few[@]}" --method svd --mode prune --minimum-share 0.1 --target latency=0.5 --latency-batch 128 \
-          --out "$out/latency" --json "$out/latency.json" ;;
     train)
       rm -rf "$out/train"
       mkdir -p "$out/train"
       make_images "$out/train/data" || return 1
-      local how common=(--model resnet20 --shortcut A-stride --data cifar10 --data-dir "$out/train/data" --held-out 500 --epochs 2 --device cuda:0 --deterministic)
+      local how common=(--model resnet20 --shortcut A-stride --data cifar10 --data-dir "$out/train/data" --held-out 500 --epochs 4 --device cuda:0 --deterministic)
       for how in graph eager; do
         "$programs/hinge" train "${common[@]}" $([ $how = eager ] && echo --eager) \
           $([ $how = eager ] && echo --conv-choices "$out/train/graph/conv_choices.json") --out "$out/train/$how" --json "$out/train-$how.json" || return 1
@@ -194,14 +186,16 @@ run_part() {
       local run=$!
       until [ -s "$out/train/killed/metrics.jsonl" ] || ! kill -0 $run 2>/dev/null; do sleep 0.05; done  # into the second epoch
       kill -KILL $run 2>/dev/null
-      wait $run
-      [ -f "$out/train/killed/model.safetensors" ] && echo "it ended before it was killed" || "$programs/hinge" train --resume "$out/train/killed" || return 1
+      local ended=0
+      wait $run || ended=$?
+      [ $ended -eq 137 ] || { echo "ended with $ended before it was killed"; return 1; }
+      "$programs/hinge" train --resume "$out/train/killed" || return 1
       cmp "$out/train/graph/model.safetensors" "$out/train/killed/model.safetensors" && echo "graph, eager, killed and resumed: the same bytes" ;;
     precision)
       [ -n "$cifar" ] || { echo "skipped: --cifar DIR says where CIFAR is"; return 77; }
       local precision
       for precision in fp32 tf32 bf16; do
-        rm -rf "$out/precision-$precision"
+        rm -rf "$out/precision-$precision" "$out/precision-$precision.json"
         "$programs/hinge" train --model resnet20 --shortcut A-stride --data cifar10 --data-dir "$cifar" --epochs 10 --warmup 1 --device cuda:0 --precision $precision \
           --out "$out/precision-$precision" --json "$out/precision-$precision.json" || return 1
       done ;;
@@ -226,7 +220,7 @@ for part in "${parts[@]}"; do
   fi
   echo "== $part: $(describe "$part")"
   begun=$SECONDS
-  if [[ $part =~ ^(bench|bench-tf32|inference|latency|precision|pytorch|rows)$ ]]; then
+  if [[ $part =~ ^(bench|bench-tf32|inference|precision|pytorch|rows)$ ]]; then
     (unset HINGE_POISON; run_part "$part") > "$out/$part.log" 2>&1
   else
     run_part "$part" > "$out/$part.log" 2>&1
@@ -276,17 +270,14 @@ if any(file.exists() for _, _, file in timings):
         if file.exists():
             document[file.stem] = json.loads(file.read_text())
             lines += [f"| {network} | {how} | {t['batch']} | {t['milliseconds']:.4f} |" for t in document[file.stem]["networks"][0]["times"]]
-results = {name: out / f"{name}.json" for name in ("latency", "precision-fp32", "precision-tf32", "precision-bf16")}
-if results["latency"].exists():
-    document["latency"] = json.loads(results["latency"].read_text())
-    before, after = (document["latency"][when]["milliseconds_per_image"] for when in ("before", "after"))
-    lines += ["", "## Half of the time", "", f"VGG-16, 128 images: {128 * before:.3f} ms, cut to {128 * after:.3f} ms, {100 * after / before:.1f} % (target 50)."]
-if any(results[f"precision-{p}"].exists() for p in ("fp32", "tf32", "bf16")):
-    lines += ["", "## Precision", "", "ResNet-20, ten epochs of CIFAR-10.", "", "| precision | test error, % | images/s |", "| --- | --- | --- |"]
-    for precision in ("fp32", "tf32", "bf16"):
-        if results[f"precision-{precision}"].exists():
-            result = document[f"precision-{precision}"] = json.loads(results[f"precision-{precision}"].read_text())
-            lines.append(f"| {precision} | {result['top1_error']:.2f} | {result['images_per_second']:.0f} |")
+results = {p: out / f"precision-{p}.json" for p in ("fp32", "tf32", "bf16")}
+if any(file.exists() for file in results.values()):
+    lines += ["", "## Precision", "", "ResNet-20, ten epochs of CIFAR-10; images/s of the last.", "", "| precision | test error, % | images/s |", "| --- | --- | --- |"]
+    for precision, file in results.items():
+        if file.exists():
+            result = document[file.stem] = json.loads(file.read_text())
+            last = json.loads((out / file.stem / "metrics.jsonl").read_text().splitlines()[-1])
+            lines.append(f"| {precision} | {result['top1_error']:.2f} | {45000 / last['seconds']:.0f} |")
 if "pytorch" in document:
     text = (out / "pytorch.log").read_text().splitlines()
     lines += ["", f"## PyTorch {document['pytorch']['torch']}", ""] + [line for line in text if line.startswith("|")]

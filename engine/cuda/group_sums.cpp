@@ -20,7 +20,7 @@ class SumsOnDevice final : public TensorSums {
     if (precision == SumPrecision::kFloat32) return sums_->start(shared.mutable_data(), static_cast<std::size_t>(count), stream.native());
     Rounded rounded{shared, Tensor::empty({count}, DType::kBfloat16, stream.device())};
     kernels::dispatch<kernels::ToBfloat16>(stream, count, values.data(), rounded.data());
-    sums_->start(&rounded.data()->bits, static_cast<std::size_t>(count), stream.native());
+    sums_->start(reinterpret_cast<std::uint16_t*>(rounded.data()), static_cast<std::size_t>(count), stream.native());
     rounded_.push_back(std::move(rounded));
   }
   void join(const Stream& stream) override {

@@ -77,13 +77,13 @@ kernels::LowRankPairShape DeviceProgram::pair_shape(const Step& step, std::int64
 }
 
 const std::vector<PairForm>& DeviceProgram::pair_forms(std::int64_t images) {
-  const auto [place, is_new] = pairs_.try_emplace(images);
-  if (!is_new) return place->second;
+  if (const auto known = pairs_.find(images); known != pairs_.end()) return known->second;
+  std::vector<PairForm> forms;  // kept when all are known: measuring may run out of memory
   for (const Step& step : steps_) {
     if (step.fused.tail < 0) continue;
-    place->second.push_back(choose_pair_form(options_.pairs, pair_shape(step, images), step.fused.residual >= 0, options_.graph, network_.device()));
+    forms.push_back(choose_pair_form(options_.pairs, pair_shape(step, images), step.fused.residual >= 0, options_.graph, network_.device()));
   }
-  return place->second;
+  return pairs_.emplace(images, std::move(forms)).first->second;
 }
 
 // The layers that end in one pass over what a library's call has made; and a pair.
@@ -161,7 +161,7 @@ void DeviceProgram::run(const Tensor& images, std::vector<Tensor>& outputs) {
           "inference: images are {}, expected [N, {}, {}, {}]", images.shape(), in.h, in.w, in.c);
   const Device device = network_.device();
   const std::vector<PairForm>& pairs = pair_forms(images.dim(0));
-  const bool repeated = std::exchange(seen_, images.shape()) == images.shape();
+  const bool repeated = std::exchange(seen_, Shape{}) == images.shape();
   if (options_.graph && repeated && images.size() > 0 && (!captured_ || !(captured_->images.shape() == images.shape()))) {
     // The call before has chosen how convolutions run. What is captured for another shape goes first, with its memory; a last,
     // smaller batch now and then is not worth that.
@@ -176,10 +176,12 @@ void DeviceProgram::run(const Tensor& images, std::vector<Tensor>& outputs) {
   }
   if (!captured_ || !(captured_->images.shape() == images.shape())) {
     outputs = forward(images.to(device), pairs);
+    seen_ = images.shape();
     return;
   }
   captured_->images.copy_from(images);
   captured_->graph->replay();
+  seen_ = images.shape();
   ++replays_;
   outputs.resize(captured_->outputs.size());
   for (std::size_t i = 0; i < outputs.size(); ++i) {

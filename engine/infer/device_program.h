@@ -34,7 +34,8 @@ class DeviceProgram {
   // later calls leave them alone unless they are passed again. Queues the work and returns.
   void run(const Tensor& images, std::vector<Tensor>& outputs);
 
-  // How the pairs among the steps run with so many images, in order. Measures what nobody has measured yet.
+  // How the pairs among the steps run with so many images, in order. Measures what nobody has measured yet, with operands of its
+  // own: a new number of images costs a second set of a pair's tensors and some calls, once.
   const std::vector<PairForm>& pair_forms(std::int64_t images);
 
   std::int64_t replays() const { return replays_; }

@@ -24,8 +24,9 @@ void convolution(const ConvShape& s, const Clamp& clamp, const float* x, const f
   kernels::dispatch<kernels::ConvolutionEnd>(stream, kernels::ConvolutionEndShape{s.n * s.p() * s.q(), s.k, clamp}, y, b, z, y);
 }
 
-std::string key_of(const LowRankPairShape& s, Device device) {
-  return accelerator()->name(device.index) + (kernels::math_mode().tf32 ? " tf32" : "") + " low-rank pair " + s.thin.to_string() + " channels" + std::to_string(s.k);
+std::string key_of(const LowRankPairShape& s, bool residual, bool as_graph, Device device) {
+  return accelerator()->name(device.index) + (kernels::math_mode().tf32 ? " tf32" : "") + " low-rank pair " + s.thin.to_string() + " channels" + std::to_string(s.k) +
+         (residual ? " residual" : "") + (as_graph ? "" : " eager");
 }
 
 // Operands of the shape, of no particular values.
@@ -79,7 +80,7 @@ PairForm choose_pair_form(PairForm wanted, const LowRankPairShape& shape, bool r
   if (!kernels::can_fuse(shape)) return PairForm::kTwoCalls;
   if (wanted != PairForm::kMeasured) return wanted;
   if (shape.pixels() == 0) return PairForm::kFused;  // nothing to do, and nothing to measure
-  const std::string key = key_of(shape, device);
+  const std::string key = key_of(shape, residual, as_graph, device);
   if (const std::optional<std::string> recorded = kernels::conv_choice(key)) {
     for (const PairForm form : {PairForm::kFused, PairForm::kTwoCalls}) {
       if (*recorded == name_of(form)) return form;

@@ -42,7 +42,7 @@ struct StepOptions {
   bool graph = true;
   ProcessGroup* group = nullptr;
   bool synchronize_batch_norm = false;
-  DType activations = DType::kFloat32;                  // or kBfloat16, on a GPU; weights, gradients, BatchNorm's statistics, linear layers and the loss are F32
+  DType activations = DType::kFloat32;                  // or kBfloat16, on a GPU: what is what stands in docs/decisions/0022
   SumPrecision sum_precision = SumPrecision::kFloat32;  // of gradients; running statistics are added up as they are
   int pieces = 1;                                       // at most a rank's images; a smaller batch has as many as its smallest part has images
 };

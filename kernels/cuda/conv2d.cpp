@@ -5,7 +5,7 @@
 //   nhwc-A   cuDNN's algorithm A on the operands as they lie in memory
 //   nchw-A   algorithm A behind transposes: some algorithms (Winograd) know this layout only
 // and the fastest that math_mode() allows is kept (conv_algorithm.h). Times of nchw include the transposes. Bfloat16 is tried as it lies
-// in memory only, where the tensor cores want it; a shape that cuDNN doesn't do so is done in floats:
+// in memory only, where the tensor cores want it; a shape that cuDNN doesn't do so, or slowly, is done in floats:
 //   float    operands widened, the convolution of floats, the result rounded
 #include "kernels/conv2d.h"
 
@@ -254,8 +254,14 @@ std::string fastest(const std::string& key, const ConvShape& s, const T* a, cons
     const std::vector<ConvTrial> more = trials_of<Kind>(s, static_cast<ConvLayout>(layout), a, b, out, stream);
     trials.insert(trials.end(), more.begin(), more.end());
   }
-  // Never the fastest, and always possible.
-  if (!kIsFloat<T>) trials.push_back({.name = kWidened, .milliseconds = std::numeric_limits<double>::max(), .worked = true});
+  if constexpr (!kIsFloat<T>) {
+    // Always possible. Tensor cores take 8 channels at a time: only where that doesn't fit can floats be the faster ones.
+    const bool fits = s.c / s.groups % 8 == 0 && s.k / s.groups % 8 == 0;
+    const Runner<T> widened = widened_runner<Kind>(s);
+    const auto run = [&] { widened(a, b, out, stream); };
+    if (!fits) run();  // chooses its own form
+    trials.push_back({.name = kWidened, .milliseconds = fits ? std::numeric_limits<double>::max() : milliseconds_of(stream, run), .worked = true});
+  }
   return trials[choose_algorithm(key, trials, math_mode())].name;
 }
 

@@ -17,6 +17,7 @@ CublasFunctions load() {
   library->bind(f.destroy, "cublasDestroy_v2");
   library->bind(f.set_stream, "cublasSetStream_v2");
   library->bind(f.set_workspace, "cublasSetWorkspace_v2");
+  library->bind(f.set_math_mode, "cublasSetMathMode");
   library->bind(f.gemm, "cublasGemmEx");
   return f;
 }

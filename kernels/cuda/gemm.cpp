@@ -33,12 +33,13 @@ void gemm(const GemmShape& s, const T* a, const T* b, T* c, simt::NativeStream s
     return;
   }
   const float one = 1.0f, beta = s.accumulate ? 1.0f : 0.0f;
-  // PEDANTIC forbids every shortcut in precision, and split sums that are added in no fixed order.
+  // PEDANTIC forbids every shortcut in precision, and split sums that are added in no fixed order; it would also take
+  // bfloat16's tensor cores away.
   constexpr bool kFloat = std::is_same_v<T, float>;
   constexpr cudaDataType kType = kFloat ? CUDA_R_32F : CUDA_R_16BF;
-  const cublasComputeType_t compute = kFloat && math_mode().tf32  ? CUBLAS_COMPUTE_32F_FAST_TF32
-                                      : math_mode().deterministic ? CUBLAS_COMPUTE_32F_PEDANTIC
-                                                                  : CUBLAS_COMPUTE_32F;
+  const cublasComputeType_t compute = kFloat && math_mode().tf32            ? CUBLAS_COMPUTE_32F_FAST_TF32
+                                      : kFloat && math_mode().deterministic ? CUBLAS_COMPUTE_32F_PEDANTIC
+                                                                            : CUBLAS_COMPUTE_32F;
   check(cublas().gemm(libraries(stream).blas(), s.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N, s.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N,
                       narrow(s.n), narrow(s.m), narrow(s.k), &one, b, kType, narrow(s.transpose_b ? s.k : s.n), a, kType,
                       narrow(s.transpose_a ? s.m : s.k), &beta, c, kType, narrow(s.n), compute, CUBLAS_GEMM_DEFAULT),

@@ -39,6 +39,9 @@ cublasHandle_t Libraries::blas() {
     auto handle = std::make_unique<CublasHandle>();
     check(cublas().set_stream(handle->native(), stream_), "cuBLAS stream");
     check(cublas().set_workspace(handle->native(), blas_workspace_.at_least(kBlasWorkspace), kBlasWorkspace), "cuBLAS scratch memory");
+    // Parts of a bfloat16 product's sum are added up as floats too, not as what is written.
+    const auto mode = static_cast<cublasMath_t>(CUBLAS_DEFAULT_MATH | CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION);
+    check(cublas().set_math_mode(handle->native(), mode), "cuBLAS math mode");
     blas_ = std::move(handle);
   }
   return blas_->native();

@@ -192,6 +192,33 @@ TEST_CASE("gradients that travel as bfloat16 give the same bytes on the host, qu
   CHECK(same_bytes_everywhere(graph, by_host_4));
 }
 
+TEST_CASE("with a twin synchronised BatchNorm in bfloat16 moves weights as it does alone, but for rounding twice") {
+  // The twin's images are the same: statistics and gradients of both are those of one.
+  TwinGroup group;
+  const TwinGpu twin;
+  const Network start = tiny_resnet();
+  const auto ways = [&](const StepOptions& options) {
+    std::vector<double> result;
+    for (const auto& [name, tensor] : train(options, kGpuDevice, 1).values) {
+      if (name.find("running") != std::string::npos) continue;
+      for (std::int64_t i = 0; i < tensor.size(); ++i) result.push_back(static_cast<double>(tensor.data()[i]) - static_cast<double>(start.value(name).data()[i]));
+    }
+    return result;
+  };
+  const std::vector<double> alone = ways({.activations = DType::kBfloat16}), together = ways({.group = &group, .synchronize_batch_norm = true, .activations = DType::kBfloat16});
+  const std::vector<double> floats = ways({});
+  const auto difference = [](const std::vector<double>& a, const std::vector<double>& b) {
+    double sum = 0.0, size = 0.0;
+    for (std::size_t i = 0; i < b.size(); ++i) sum += (a[i] - b[i]) * (a[i] - b[i]), size += b[i] * b[i];
+    return std::sqrt(sum / size);
+  };
+  INFO("alone " << difference(alone, floats) << ", together " << difference(together, floats) << " from floats, " << difference(together, alone) << " from each other");
+  CHECK(difference(alone, floats) > 0.0);
+  // dx is rounded before its correction and after it: as much again as one rounding.
+  CHECK(difference(together, floats) <= 2.0 * difference(alone, floats));
+  CHECK(difference(together, alone) <= 2.0 * difference(alone, floats));
+}
+
 TEST_CASE("synchronised BatchNorm on a GPU is the CPU's, and looks at the twin's images too") {
   TwinGroup group;
   const TwinGpu twin;

@@ -102,10 +102,23 @@ TEST_CASE("the script for the scaling of ranks measures a tiny network and refus
   CHECK(tiny.code == 0);
   CHECK_THAT(tiny.output, contains("| 1 | "));
   CHECK_THAT(slurp(scratch / "out.json"), contains("\"one process, 1\": ["));
-  for (const char* options : {"--ranks 2", "--ranks 1,0", "--images 61", "--images 60"}) {
+  for (const char* options : {"--ranks 2", "--ranks 1,0", "--ranks 1,4,2", "--ranks one", "--images 61", "--images 60"}) {
     INFO(options);
     const Outcome refused = shell(options);
     CHECK(refused.code == 1);
     CHECK_THAT(refused.output, contains("expected"));
   }
+}
+
+TEST_CASE("the nightly script refuses unknown rows and lengths, and scales what it runs") {
+  const hinge::io::Scratch scratch;
+  const auto shell = [&](const std::string& command) {
+    const int status = std::system(("{ " + command + "; } >'" + (scratch / "log").string() + "' 2>&1").c_str());
+    return Outcome{WEXITSTATUS(status), slurp(scratch / "log")};
+  };
+  const std::string script = HINGE_SOURCE_DIR "/tools/dev/nightly.sh";
+  CHECK(shell("bash '" + script + "' soon").code == 2);
+  CHECK_THAT(shell("bash '" + script + "' 0.1 naps").output, contains("no row is called 'naps'"));
+  const Outcome scaled = shell("cd '" + (scratch / "log").parent_path().string() + "'; scale=0.02; eval \"$(grep '^scaled()' '" + script + "')\"; scaled 600 5; scaled 200 5; ls");
+  CHECK(scaled.output == "12\n5\nlog\n");
 }

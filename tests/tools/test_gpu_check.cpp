@@ -28,7 +28,7 @@ TEST_CASE("gpu_check.sh parses, and without a GPU says what it would do and why 
   if (has_gpu()) return;
   const Outcome dry = shell(kTools + "gpu_check.sh --dry-run");
   CHECK(dry.code == 1);
-  for (const char* part : {"tests", "memcheck", "racecheck", "initcheck", "synccheck", "bench", "bench-tf32", "inference", "latency", "train", "precision", "pytorch", "rows"}) {
+  for (const char* part : {"tests", "memcheck", "racecheck", "initcheck", "synccheck", "bench", "bench-tf32", "inference", "train", "precision", "pytorch", "rows"}) {
     CHECK_THAT(dry.output, contains(std::string("would run: ") + part + ": "));
   }
   CHECK_THAT(dry.output, contains("no NVIDIA GPU can be used here"));

@@ -24,7 +24,7 @@ HELD_OUT = 20
 
 
 def write_pictures(folder, images):
-    """CIFAR-10's six files, a sixth of `images` in each, of noise."""
+    """CIFAR-10's six files of noise: `images` in five, and 100 to test on."""
     folder = folder / "cifar-10-batches-bin"
     folder.mkdir(parents=True)
     noise = random.Random(1)
@@ -60,8 +60,8 @@ def main():
     parser.add_argument("--programs", type=pathlib.Path, default=ROOT / "build/cpu")
     parser.add_argument("--out", type=pathlib.Path)
     arguments = parser.parse_args()
-    ranks = [int(n) for n in arguments.ranks.split(",")]
-    if ranks[0] != 1 or any(n < 1 for n in ranks):
+    ranks = [int(n) if n.isdigit() else 0 for n in arguments.ranks.split(",")]
+    if ranks[0] != 1 or ranks != sorted(set(ranks)):
         sys.exit(f"ranks: --ranks {arguments.ranks}: expected 1 and then larger numbers, such as 1,2")
     if arguments.images % 5 or arguments.images <= HELD_OUT + arguments.batch * ranks[-1]:
         sys.exit(f"ranks: --images {arguments.images}: expected a multiple of 5 that is more than one batch of {ranks[-1]} x {arguments.batch}")

@@ -3,19 +3,26 @@
 #
 #   tools/dev/nightly.sh            about six hours on two cores
 #   tools/dev/nightly.sh SCALE      lengths times SCALE: 0.1 is a short look
+#   tools/dev/nightly.sh SCALE ROW...   those rows alone: tests kills faults night tsan fuzz mutants soak
 #
 # Goes on after a row that fails and ends with exit code 1. Needs what tools/test.sh needs, and clang with libFuzzer.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 scale=${1:-1}
-[[ $scale =~ ^[0-9]*\.?[0-9]+$ ]] || { echo "usage: tools/dev/nightly.sh [SCALE]" >&2; exit 2; }
-scaled() { awk -v n="$1" -v s="$scale" -v least="$2" 'BEGIN { n = int(n * s); print n > least ? n : least }'; }
+[[ $scale =~ ^[0-9]*\.?[0-9]+$ ]] || { echo "usage: tools/dev/nightly.sh [SCALE [ROW...]]" >&2; exit 2; }
+shift $(($# > 0))
+rows=("${@:-all}")
+for name in "${rows[@]}"; do
+  [[ " all tests kills faults night tsan fuzz mutants soak " == *" $name "* ]] || { echo "tools/dev/nightly.sh: no row is called '$name' (tests kills faults night tsan fuzz mutants soak)" >&2; exit 2; }
+done
+scaled() { awk -v n="$1" -v s="$scale" -v least="$2" 'BEGIN { n = int(n * s); print (n > least ? n : least) }'; }
 mkdir -p build/nightly
 failed=0
 
 row() {  # NAME COMMAND...
   local name=$1 log=build/nightly/$1.log begun=$SECONDS result=holds
   shift
+  [[ " ${rows[*]} " == *" $name "* || ${rows[0]} == all ]] || return 0
   "$@" >"$log" 2>&1 || { result=FAILED; failed=1; }
   printf '%-10s %-7s %6d s   %s   %s\n' "$name" $result $((SECONDS - begun)) "$(date +%F)" "$*"
   tail -n 12 "$log" | sed 's/^/           | /'

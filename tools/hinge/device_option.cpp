@@ -34,7 +34,7 @@ void DeviceOptions::declare(Flags& flags, DeviceUse for_what) {
   flags.group("Device");
   flags.option("--device", device, "auto (a GPU where there is one, with several ranks one each), cpu or cuda:N");
   std::string precisions = "On a GPU: fp32, or tf32 (products rounded to 10 bits on the tensor cores)";
-  if (use == DeviceUse::kTraining) precisions += ", or bf16 (what layers put out is bfloat16; weights stay fp32, everything else is tf32)";
+  if (use == DeviceUse::kTraining) precisions += ", or bf16 (what layers put out is bfloat16; weights, statistics and losses stay fp32, linear layers multiply in tf32)";
   flags.option("--precision", precision, precisions);
   flags.flag("--deterministic", deterministic, "On a GPU: only algorithms that make the same bytes in every run");
   if (use != DeviceUse::kForward) flags.flag("--eager", eager, "On a GPU: queue every kernel by itself instead of replaying a captured graph");
@@ -46,7 +46,7 @@ Device DeviceOptions::choose() const {
   if (std::ranges::find(known, precision) == known.end()) fail_usage("unknown precision '{}' (known: {}){}", precision, fmt::join(known, ", "), did_you_mean(precision, known));
   const DeviceChoice choice = process_group() == nullptr ? choose_device(device) : choose_for_rank(device);
   if (!choice.note.empty()) say("{}", choice.note);
-  if (activations() != DType::kFloat32 && choice.device.is_cpu()) fail_usage("--precision bf16 needs a GPU; the CPU trains in fp32");
+  if (activations() != DType::kFloat32 && choice.device.is_cpu()) fail_usage("--precision bf16 needs a GPU; the CPU trains in fp32 (--precision fp32, beside --resume too)");
   kernels::set_math_mode({.tf32 = precision != "fp32", .deterministic = deterministic});
   description() = choice.device.is_cpu() ? "cpu" : fmt::format("{}, {}, {}", choice.device.to_string(), accelerator()->name(choice.device.index), precision);
   return choice.device;

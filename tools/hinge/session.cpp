@@ -60,7 +60,10 @@ RunFolder start_run(const std::string& command, CLI::App& app, Flags& flags, Run
     flags.set(run.config()["options"], origin);
     if (app.get_option("--on-nan")->count() > 0) options.on_nan = on_nan;         // what stopped a run may be what a second try is given
     if (app.get_option("--device")->count() > 0) options.device.device = device;  // where it goes on is another matter than what it does
-    if (app.get_option("--precision")->count() > 0) options.device.precision = precision;
+    if (app.get_option("--precision")->count() > 0) {
+      if (precision != options.device.precision) say("goes on in {}, the run was begun in {}", precision, options.device.precision);
+      options.device.precision = precision;
+    }
     if (options.json == "-") lines_to_stderr();
   }
   if (options.tensorboard) run.write_events();
