@@ -14,6 +14,7 @@
 #endif
 #include "models/registry.h"
 #include "tests/support/catch.h"
+#include "tests/support/outputs.h"
 #include "tests/support/random.h"
 #include "tests/support/random_graph.h"
 #include "tests/support/reference.h"
@@ -124,23 +125,6 @@ Graph pair_graph(std::int64_t rank, const PairKind& kind) {
     x = relu(name + ".outer", y, kind.outer);
   }
   return std::move(g).finish(g.linear("classifier", g.flatten("flatten", g.global_average_pool("pool", x)), 5));
-}
-
-// Of any output, relative to the largest one of that head.
-double difference(const std::vector<Tensor>& a, const std::vector<Tensor>& b) {
-  REQUIRE(a.size() == b.size());
-  double worst = 0.0;
-  for (std::size_t o = 0; o < a.size(); ++o) {
-    REQUIRE(a[o].shape() == b[o].shape());
-    double head = 0.0, largest = 1e-30;
-    for (std::int64_t i = 0; i < a[o].size(); ++i) {
-      const double d = std::fabs(static_cast<double>(a[o].data()[i]) - static_cast<double>(b[o].data()[i]));
-      if (!(d <= head)) head = d;
-      largest = std::max(largest, std::fabs(static_cast<double>(a[o].data()[i])));
-    }
-    if (!(head / largest <= worst)) worst = head / largest;
-  }
-  return worst;
 }
 
 }  // namespace
