@@ -55,7 +55,7 @@ Device DeviceOptions::choose() const {
 std::string device_description() { return description(); }
 
 OnDevice::OnDevice(Device device, std::vector<Network*> networks) {
-  std::ranges::sort(networks);  // a network that is named twice was where it was before the first
+  std::ranges::sort(networks);                                                    // a network that is named twice was where it was before the first
   networks.erase(std::unique(networks.begin(), networks.end()), networks.end());  // not ranges: clang 14 stumbles over subranges
   for (Network* network : networks) {
     before_.emplace_back(network, network->device());
