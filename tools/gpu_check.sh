@@ -8,7 +8,7 @@
 #
 #   --out FOLDER          where parts are kept (default: build/gpu_check, or results/ in a bundle)
 #   --only PART           that part alone:  tests memcheck racecheck initcheck synccheck bench bench-tf32
-#                         inference train precision pytorch rows
+#                         inference latency train precision pytorch rows
 #   --cifar DIR           CIFAR's binary files, for real training (parts precision and rows)
 #   --minutes N           for the part rows (default 20); the next call goes on with the list
 #   --cuda-libraries DIR  with --bundle: take cuBLAS and cuDNN along from DIR (1.5 GB; else they must be there)
@@ -24,7 +24,7 @@ name=tools/gpu_check.sh
 bundled=false
 [ -f "$here/bundle.txt" ] && bundled=true
 
-all_parts=(tests memcheck racecheck initcheck synccheck bench bench-tf32 inference train precision pytorch rows)
+all_parts=(tests memcheck racecheck initcheck synccheck bench bench-tf32 inference latency train precision pytorch rows)
 parts=("${all_parts[@]}")
 out="" only="" bundle="" libraries="" cifar="" minutes=20 dry=false tiny=()
 die() { echo "$name: $2" >&2; exit "$1"; }
@@ -86,7 +86,8 @@ describe() {
     racecheck | initcheck | synccheck) echo "the same under compute-sanitizer $1" ;;
     bench) echo "hinge-bench in fp32: times next to measured copy and product rates" ;;
     bench-tf32) echo "hinge-bench in tf32" ;;
-    inference) echo "hinge time: ResNet-56, VGG-16 and ResNet-50, and ResNet-56 at half its multiply-adds, by graph and eagerly, one image and 128" ;;
+    inference) echo "hinge time: ResNet-56, VGG-16 and ResNet-50, and ResNet-56 at half its multiply-adds, by graph and eagerly, one image and 128, layer by layer" ;;
+    latency) echo "hinge compress --target latency=0.5 on VGG-16 and ResNet-56, one image and 128: the share of the time that was measured in the end" ;;
     train) echo "ResNet-20 for four epochs on generated images, by graph, eagerly, and killed and resumed: the same bytes" ;;
     precision) echo "ResNet-20 for ten epochs on CIFAR-10 in fp32, tf32 and bf16: error and images/s" ;;
     pytorch) echo "compare_pytorch.py: proximal steps, training steps and steps of a search by both" ;;
@@ -168,8 +169,23 @@ run_part() {
       local network how
       for network in resnet56 vgg16 resnet50 half; do
         for how in graph eager; do
-          "$programs/hinge" time $([ $network = half ] && echo --weights "$compressed" || echo --model $network) --device cuda:0 --batch 1,128 --rounds 50 \
+          "$programs/hinge" time $([ $network = half ] && echo --weights "$compressed" || echo --model $network) --device cuda:0 --batch 1,128 --rounds 50 --layers \
             $([ $how = eager ] && echo --eager) --json "$out/inference-$network-$how.json" || return 1
+        done
+      done ;;
+    latency)
+      rm -rf "$out/latency"
+      mkdir -p "$out/latency"
+      make_images "$out/latency/data" || return 1
+      local network batch code data=(--data cifar10 --data-dir "$out/latency/data" --held-out 500 --epochs 1 --device cuda:0)
+      for network in vgg16 resnet56; do
+        "$programs/hinge" train --model $network "${data[@]}" --out "$out/latency/$network" || return 1
+        for batch in 1 128; do
+          code=0
+          "$programs/hinge" compress --weights "$out/latency/$network/model.safetensors" "${data[@]}" --method svd --mode prune --minimum-share 0.1 --target latency=0.5 \
+            --latency-batch $batch --layer-times "$out/latency/times.json" --out "$out/latency/$network-$batch" --json "$out/latency-$network-$batch.json" 2>&1 | tee "$out/latency/log" || code=$?
+          # How far a network can come is a result too.
+          [ $code -eq 0 ] || { grep "can't be reached" "$out/latency/log" > "$out/latency-$network-$batch.txt"; } || return 1
         done
       done ;;
     train)
@@ -220,7 +236,7 @@ for part in "${parts[@]}"; do
   fi
   echo "== $part: $(describe "$part")"
   begun=$SECONDS
-  if [[ $part =~ ^(bench|bench-tf32|inference|precision|pytorch|rows)$ ]]; then
+  if [[ $part =~ ^(bench|bench-tf32|inference|latency|precision|pytorch|rows)$ ]]; then
     (unset HINGE_POISON; run_part "$part") > "$out/$part.log" 2>&1
   else
     run_part "$part" > "$out/$part.log" 2>&1
@@ -270,6 +286,15 @@ if any(file.exists() for _, _, file in timings):
         if file.exists():
             document[file.stem] = json.loads(file.read_text())
             lines += [f"| {network} | {how} | {t['batch']} | {t['milliseconds']:.4f} |" for t in document[file.stem]["networks"][0]["times"]]
+goals = [(network, batch, out / f"latency-{network}-{batch}.json") for network in ("vgg16", "resnet56") for batch in (1, 128)]
+if any(file.exists() or file.with_suffix(".txt").exists() for _, _, file in goals):
+    lines += ["", "## Targets in time", "", "Filters pruned for `latency=0.5`, untrained weights; the goal is 0.475 to 0.525.", "", "| network | batch | share of the time | share of the MACs |", "| --- | --- | --- | --- |"]
+    for network, batch, file in goals:
+        if file.exists():
+            r = document[file.stem] = json.loads(file.read_text())
+            lines.append(f"| {network} | {batch} | {r['after']['milliseconds_per_image'] / r['before']['milliseconds_per_image']:.3f} | {r['flops_ratio']:.3f} |")
+        elif file.with_suffix(".txt").exists():
+            lines.append(f"| {network} | {batch} | {file.with_suffix('.txt').read_text().strip()} | |")
 results = {p: out / f"precision-{p}.json" for p in ("fp32", "tf32", "bf16")}
 if any(file.exists() for file in results.values()):
     lines += ["", "## Precision", "", "ResNet-20, ten epochs of CIFAR-10; images/s of the last.", "", "| precision | test error, % | images/s |", "| --- | --- | --- |"]

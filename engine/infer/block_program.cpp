@@ -43,13 +43,11 @@ BlockProgram::BlockProgram(const Network& network, lanes::Lanes lanes, LaneForms
   input_ = places[0];
   for (int output : fused.outputs) outputs_.push_back(places[static_cast<std::size_t>(output)]);
   for (const FusedStep& from : fused.steps) {
-    Step step{.name = graph.at(from.operation).name, .form = "", .node = graph.at(from.operation)};
+    Step step{.name = name_of(from, graph), .form = "", .node = graph.at(from.operation)};
     for (int input : from.inputs) step.inputs.push_back(places[static_cast<std::size_t>(input)]);
     step.output = places[static_cast<std::size_t>(from.value)];
     step.clamp = clamp_of(from.outer);
-    if (from.tail >= 0) step.name += " + " + graph.at(from.tail).name;
-    if (from.residual >= 0) step.residual = places[static_cast<std::size_t>(from.residual)], step.name += " + add";
-    if (from.outer.on && step.node.kind != OpKind::kRelu) step.name += " + relu";
+    if (from.residual >= 0) step.residual = places[static_cast<std::size_t>(from.residual)];
     if (step.node.kind == OpKind::kConv2d || step.node.kind == OpKind::kLinear) prepare_convolution(step, network, from, forms);
     if (const auto* norm = std::get_if<BatchNormAttributes>(&step.node.attributes)) {
       const auto value = [&](const char* what) { return network.value(step.node.weights_name() + what); };

@@ -1,9 +1,11 @@
 #include "engine/infer/device_program.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "engine/autograd/node.h"
 #include "engine/core/accelerator.h"
+#include "engine/infer/device_timer.h"
 #include "kernels/convolution_end.h"
 #include "kernels/gemm.h"
 #include "kernels/registry.h"
@@ -155,10 +157,41 @@ std::vector<Tensor> DeviceProgram::forward(const Tensor& images, const std::vect
   return outputs;
 }
 
-void DeviceProgram::run(const Tensor& images, std::vector<Tensor>& outputs) {
+std::vector<StepTime> DeviceProgram::profile(const Tensor& images, int rounds) {
+  check_images(images);
+  require(rounds >= 1, "inference: a profile of {} rounds, expected at least 1", rounds);
+  const NoGradients guard;
+  const std::int64_t count = images.dim(0);
+  const std::vector<PairForm>& pairs = pair_forms(count);
+  std::vector<Tensor> values(network_.graph().nodes.size());
+  values[0] = images.to(network_.device());
+  std::vector<StepTime> result;
+  std::size_t pair = 0;
+  for (const Step& step : steps_) {
+    const OpKind kind = network_.graph().at(step.fused.operation).kind;
+    const PairForm form = step.fused.tail >= 0 ? pairs[pair++] : PairForm::kTwoCalls;
+    DeviceTimer timer(network_.device(), options_.graph, [&] { run_step(step, form, values, count); });
+    std::vector<double> seconds;
+    for (int round = 0; round < rounds; ++round) seconds.push_back(timer.seconds());
+    std::ranges::nth_element(seconds, seconds.begin() + rounds / 2);
+    const char* how = step.fused.tail >= 0 ? name_of(form) : kind == OpKind::kConv2d ? "convolution"
+                                                         : kind == OpKind::kLinear   ? "product"
+                                                                                     : "";
+    result.push_back({name_of(step.fused, network_.graph()), how, seconds[static_cast<std::size_t>(rounds / 2)]});
+    values[at(step.fused.value)] = run_step(step, form, values, count);
+    for (int freed : step.frees) values[at(freed)] = Tensor();
+  }
+  return result;
+}
+
+void DeviceProgram::check_images(const Tensor& images) const {
   const FeatureShape& in = network_.graph().input;
   require(images.shape().rank() == 4 && images.dim(1) == in.h && images.dim(2) == in.w && images.dim(3) == in.c,
           "inference: images are {}, expected [N, {}, {}, {}]", images.shape(), in.h, in.w, in.c);
+}
+
+void DeviceProgram::run(const Tensor& images, std::vector<Tensor>& outputs) {
+  check_images(images);
   const Device device = network_.device();
   const std::vector<PairForm>& pairs = pair_forms(images.dim(0));
   const bool repeated = std::exchange(seen_, Shape{}) == images.shape();

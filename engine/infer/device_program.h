@@ -12,6 +12,7 @@
 
 #include "engine/infer/fused_graph.h"
 #include "engine/infer/pair_form.h"
+#include "engine/infer/step_time.h"
 #include "engine/nn/network.h"
 
 namespace hinge {
@@ -38,6 +39,11 @@ class DeviceProgram {
   // own: a new number of images costs a second set of a pair's tensors and some calls, once.
   const std::vector<PairForm>& pair_forms(std::int64_t images);
 
+  // What each step takes with these images, as captured or queued as the program is: the median of `rounds`. Each is timed by itself
+  // on the values that it gets, several times in a row; what passes from one to the next may come from a cache here and from memory
+  // in a call, so that the sum is near a call's time and not equal to it.
+  std::vector<StepTime> profile(const Tensor& images, int rounds);
+
   std::int64_t replays() const { return replays_; }
 
  private:
@@ -50,6 +56,7 @@ class DeviceProgram {
   struct Captured;
 
   void plan_steps();
+  void check_images(const Tensor& images) const;
   std::vector<Tensor> forward(const Tensor& images, const std::vector<PairForm>& pairs);
   Tensor run_step(const Step& step, PairForm form, const std::vector<Tensor>& values, std::int64_t images);
   Tensor run_layer(const Step& step, PairForm form, const Tensor& x, const Tensor& residual, std::int64_t images);

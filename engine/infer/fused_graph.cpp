@@ -108,6 +108,14 @@ class Fusion {
 
 FusedGraph fuse(const Graph& graph) { return Fusion(graph).run(); }
 
+std::string name_of(const FusedStep& step, const Graph& graph) {
+  std::string name = graph.at(step.operation).name;
+  if (step.tail >= 0) name += " + " + graph.at(step.tail).name;
+  if (step.residual >= 0) name += " + add";
+  if (step.outer.on && graph.at(step.operation).kind != OpKind::kRelu) name += " + relu";
+  return name;
+}
+
 kernels::Clamp clamp_of(const FusedRelu& relu) {
   kernels::Clamp clamp;
   if (relu.on) clamp.low = 0.0f;

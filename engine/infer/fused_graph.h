@@ -6,6 +6,7 @@
 //   dropout, and flatten where there is one pixel          no step: another name for the same values
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "engine/graph/graph.h"
@@ -36,6 +37,9 @@ struct FusedGraph {
 };
 
 FusedGraph fuse(const Graph& graph);
+
+// What it does, by the names of its nodes: "conv1.0 + conv1.1 + add + relu".
+std::string name_of(const FusedStep& step, const Graph& graph);
 
 // The same in the kernels' words.
 kernels::Clamp clamp_of(const FusedRelu& relu);

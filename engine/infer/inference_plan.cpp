@@ -186,6 +186,7 @@ void InferencePlan::run_blocks(const Tensor& images, std::vector<Tensor>& output
 
 std::vector<StepTime> InferencePlan::profile(const Tensor& images, int rounds) {
   std::vector<StepTime> result;
+  if (device_program_ != nullptr) return device_program_->profile(images, rounds);
   if (program_ == nullptr) return result;
   std::vector<Tensor> outputs = run(images);
   std::vector<std::vector<double>> samples(program_->steps());

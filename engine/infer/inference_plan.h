@@ -7,6 +7,7 @@
 
 #include "engine/infer/block_program.h"
 #include "engine/infer/device_program.h"
+#include "engine/infer/step_time.h"
 
 namespace hinge {
 
@@ -27,11 +28,6 @@ struct InferenceOptions {
   PairForm pairs = PairForm::kMeasured;  // on a GPU: how low-rank pairs run (pair_form.h)
 };
 
-struct StepTime {
-  std::string name, form;
-  double seconds = 0.0;  // of a call, the part of the wall clock that it took
-};
-
 class InferencePlan {
  public:
   // Copies what it needs of `network`. Uses as many threads as OpenMP has when it is made.
@@ -46,7 +42,8 @@ class InferencePlan {
   // The same into existing tensors of these shapes; nothing is allocated. On a GPU the work is queued.
   void run_into(const Tensor& images, std::vector<Tensor>& outputs);
 
-  // Median over `rounds` calls per step; empty for the method library.
+  // Median over `rounds` calls per step. On a GPU each step is timed by itself, on the values that it gets; on the CPU the method
+  // library has no steps, and gives none.
   std::vector<StepTime> profile(const Tensor& images, int rounds = 7);
 
   InferenceMethod method() const { return method_; }

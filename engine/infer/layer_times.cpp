@@ -2,11 +2,9 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <nlohmann/json.hpp>
 
-#include "engine/core/processor.h"
-#include "engine/core/tensor.h"
+#include "engine/core/error.h"
 
 namespace hinge {
 namespace {
@@ -15,7 +13,6 @@ namespace lanes = kernels::lanes;
 
 constexpr std::int64_t kLevels = 8, kFewLevels = 4;
 constexpr double kLarge = 2e7;  // multiply-adds of a picture: smooth in the number of channels, and seconds to measure
-constexpr int kRuns = 5;        // behind a first one; the fastest counts, the others were disturbed
 
 double macs_of(const lanes::ConvSpec& s) {
   const double pixels = static_cast<double>(s.p() * s.q()), filters = static_cast<double>(s.k);
@@ -28,57 +25,40 @@ struct Between {
   double share = 0.0;
 };
 
-Between between(const std::vector<std::int64_t>& levels, std::int64_t count, bool next) {
+Between between(const std::vector<std::int64_t>& levels, std::int64_t count) {
   const auto above = std::ranges::lower_bound(levels, count);
-  if (above == levels.begin() || next || *above == count) return {*above, *above, 0.0};
+  if (above == levels.begin() || *above == count) return {*above, *above, 0.0};
   const std::int64_t below = *(above - 1);
   return {below, *above, static_cast<double>(count - below) / static_cast<double>(*above - below)};
 }
 
 }  // namespace
 
-double measure_seconds(const lanes::Convolution& convolution, int images) {
-  const lanes::ConvSpec& s = convolution.spec();
-  const Tensor x = Tensor::full({s.h * s.w * s.c * images}, 0.5f);
-  Tensor y = Tensor::empty({s.p() * s.q() * s.channels_out() * images}), scratch = Tensor::empty({convolution.scratch_size() + 1});
-  double best = 1e300;
-  for (int run = 0; run <= kRuns; ++run) {
-    const auto start = std::chrono::steady_clock::now();
-    convolution.run(x.data(), nullptr, y.mutable_data(), scratch.mutable_data());
-    const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
-    if (run > 0) best = std::min(best, elapsed.count());
-  }
-  return best;
-}
-
 std::vector<std::int64_t> LayerTimes::levels(const Spec& layer, std::int64_t full, bool filters) const {
-  const std::int64_t unit = filters && lanes_ == lanes::Lanes::kChannels ? lanes::lanes_of(lanes::Lanes::kImages) : 1;
+  const std::int64_t unit = stopwatch_->unit(filters);
   const std::int64_t units = (full + unit - 1) / unit, count = std::min(units, macs_of(layer) > kLarge ? kFewLevels : kLevels);
   std::vector<std::int64_t> result;
   for (std::int64_t i = 1; i <= count; ++i) result.push_back(std::min(full, (units * i + count - 1) / count * unit));
-  if (result.front() > 1 && unit == 1) result.insert(result.begin(), 1);
+  if (result.front() > unit) result.insert(result.begin(), unit);
   return result;
 }
 
 double LayerTimes::at(const Spec& s) {
   const std::string key = s.to_string();
   if (const auto known = times_.find(key); known != times_.end()) return known->second;
-  const Tensor w = Tensor::full({s.k * s.r * s.s * (s.c / s.groups)}, 0.01f), tail = Tensor::full({std::max<std::int64_t>(1, s.tail * s.k)}, 0.01f);
-  double best = 1e300;
-  for (const lanes::ConvForm form : lanes::kConvForms) {
-    if (!has_form(s, form, lanes_)) continue;
-    const lanes::Convolution convolution(s, lanes_, form, {w.data(), nullptr}, {tail.data(), nullptr}, {}, {});
-    best = std::min(best, measure_seconds(convolution, lanes_of(lanes_)));
-  }
+  const double seconds = stopwatch_->seconds(s);
   ++measured_;
-  return times_[key] = best;
+  return times_[key] = seconds;
 }
 
 double LayerTimes::seconds(const Spec& full, const Spec& kept) {
   if (full.groups > 1) return at(full) * static_cast<double>(kept.k) / static_cast<double>(full.k);
-  const bool whole_registers = lanes_ == lanes::Lanes::kChannels;
-  std::array<Between, 3> sides = {between(levels(full, full.c, false), kept.c, false), between(levels(full, full.k, true), kept.k, whole_registers), Between{}};
-  if (full.tail > 0) sides[2] = between(levels(full, full.tail, true), kept.tail, whole_registers);
+  const auto around = [&](std::int64_t extent, std::int64_t count, bool filters) {
+    const std::int64_t unit = stopwatch_->unit(filters), whole = (count + unit - 1) / unit * unit;
+    return between(levels(full, extent, filters), std::min(whole, extent));
+  };
+  std::array<Between, 3> sides = {around(full.c, kept.c, false), around(full.k, kept.k, true), Between{}};
+  if (full.tail > 0) sides[2] = around(full.tail, kept.tail, true);
   double sum = 0.0;
   for (int corner = 0; corner < 8; ++corner) {  // of the box around the three counts
     double weight = 1.0;
@@ -111,19 +91,12 @@ void LayerTimes::prepare(const Spec& full, bool c_varies, bool k_varies, bool ta
   }
 }
 
-// Counted up when convolutions get faster or take other forms: times of before are not theirs.
-constexpr int kRevision = 2;
-
-std::string LayerTimes::machine() const {
-  return "revision " + std::to_string(kRevision) + ", " + processor_name() + ", " + std::to_string(lanes::lanes_of(lanes::Lanes::kImages)) + " lanes, " + name_of(lanes_) + ", built by " + __VERSION__;
-}
-
-nlohmann::json LayerTimes::to_json() const { return {{"machine", machine()}, {"times", times_}}; }
+nlohmann::json LayerTimes::to_json() const { return {{"machine", stopwatch_->machine()}, {"times", times_}}; }
 
 void LayerTimes::add_json(const nlohmann::json& json) {
   require(json.is_object() && json.contains("machine") && json.contains("times") && json.at("times").is_object(),
           "layer times: expected an object with 'machine' and 'times'");
-  if (json.at("machine") != machine()) return;
+  if (json.at("machine") != stopwatch_->machine()) return;
   for (const auto& [key, value] : json.at("times").items()) {
     require(value.is_number() && value.get<double>() > 0.0, "layer times: '{}' is {}, expected seconds above 0", key, value.dump());
     times_.emplace(key, value.get<double>());

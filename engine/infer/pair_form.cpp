@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "engine/core/accelerator.h"
+#include "engine/infer/device_timer.h"
 #include "kernels/convolution_end.h"
 #include "kernels/math_mode.h"
 #include "kernels/registry.h"
@@ -15,8 +16,6 @@ using kernels::Clamp;
 using kernels::ConvShape;
 using kernels::LowRankPairOperands;
 using kernels::LowRankPairShape;
-
-constexpr int kRuns = 8;  // in one measured graph: a replay's own cost is a small part of it
 
 void convolution(const ConvShape& s, const Clamp& clamp, const float* x, const float* w, const float* b, const float* z, float* y, const Stream& stream) {
   kernels::dispatch<kernels::Conv2dForward>(stream, s, x, w, static_cast<const float*>(nullptr), y);
@@ -44,17 +43,9 @@ struct Trial {
   Tensor x, u, v, biases, y, z, scratch;
 };
 
-double milliseconds(PairForm form, const LowRankPairShape& shape, Trial& trial, bool as_graph, Device device) {
-  const Stream stream = stream_of(device);
-  const auto run = [&] { run_pair(form, shape, trial.operands(), trial.scratch.mutable_data(), trial.y.mutable_data(), stream); };
-  run();  // the library chooses its algorithms
-  if (!as_graph) return accelerator()->milliseconds(run, device.index);
-  Capture recording(device);
-  for (int i = 0; i < kRuns; ++i) run();
-  const std::unique_ptr<CapturedGraph> graph = recording.end();
-  const double all = accelerator()->milliseconds([&] { graph->replay(); }, device.index);
-  stream.synchronize();
-  return all / kRuns;
+double seconds_of(PairForm form, const LowRankPairShape& shape, Trial& trial, bool as_graph, Device device) {
+  const auto run = [&] { run_pair(form, shape, trial.operands(), trial.scratch.mutable_data(), trial.y.mutable_data(), stream_of(device)); };
+  return DeviceTimer(device, as_graph, run).seconds();
 }
 
 }  // namespace
@@ -65,6 +56,11 @@ const char* name_of(PairForm form) {
 }
 
 std::int64_t scratch_floats(PairForm form, const LowRankPairShape& shape) { return form == PairForm::kFused ? 0 : shape.pixels() * shape.thin.k; }
+
+double measure_pair(PairForm form, const LowRankPairShape& shape, bool as_graph, Device device) {
+  Trial trial(shape, false, device);
+  return seconds_of(form, shape, trial, as_graph, device);
+}
 
 void run_pair(PairForm form, const LowRankPairShape& s, const LowRankPairOperands& o, float* scratch, float* y, const Stream& stream) {
   if (form == PairForm::kFused) {
@@ -87,8 +83,8 @@ PairForm choose_pair_form(PairForm wanted, const LowRankPairShape& shape, bool r
     }
   }
   Trial trial(shape, residual, device);
-  const double fused = milliseconds(PairForm::kFused, shape, trial, as_graph, device);
-  const double two_calls = milliseconds(PairForm::kTwoCalls, shape, trial, as_graph, device);
+  const double fused = seconds_of(PairForm::kFused, shape, trial, as_graph, device);
+  const double two_calls = seconds_of(PairForm::kTwoCalls, shape, trial, as_graph, device);
   const PairForm form = fused <= two_calls ? PairForm::kFused : PairForm::kTwoCalls;
   kernels::record_conv_choice(key, name_of(form));
   return form;

@@ -27,4 +27,7 @@ void run_pair(PairForm form, const kernels::LowRankPairShape& shape, const kerne
 // its own, as captured graphs or eagerly, the way in which the pair will run. Not while a graph is captured.
 PairForm choose_pair_form(PairForm wanted, const kernels::LowRankPairShape& shape, bool residual, bool as_graph, Device device);
 
+// Seconds that a pair without a residual takes in a form that is not kMeasured, on operands of its own. As above.
+double measure_pair(PairForm form, const kernels::LowRankPairShape& shape, bool as_graph, Device device);
+
 }  // namespace hinge

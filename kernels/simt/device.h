@@ -39,8 +39,8 @@ void synchronize(NativeStream stream);
 bool is_idle(NativeStream stream);
 void copy_within(void* to, const void* from, std::size_t bytes, NativeStream stream);
 void set_zero(void* to, std::size_t bytes, NativeStream stream);
-// How long the device takes for what `work` queues on the stream; runs it several times. The emulator, which has no time, runs
-// it once and says 0.
+// How long the device takes for what `work` queues on the stream; runs it several times. The emulator runs
+// it once, by the clock that it was given (emulated_device.h).
 double milliseconds(NativeStream stream, const std::function<void()>& work);
 
 // Between begin_capture and end_capture, what is queued on the stream is recorded instead of run.

@@ -29,6 +29,9 @@ class DeviceAccess {
 // Work on the host in a kernel's place, queued on the stream: what a library would do on a GPU.
 void host_work(const char* name, NativeStream stream, std::function<void()> work);
 
+// What simt::milliseconds reads, in milliseconds; null, as at first: time stands still, and everything takes 0.
+void set_clock(std::function<double()> now);
+
 // What the GPUs of other ranks add to a sum's `count` values, floats and bfloat16; null, as at first, where there are no others
 // (group_sums.h).
 struct Others {

@@ -1,5 +1,7 @@
 // The whole program with the emulated GPU as cuda:0: search, surgery with proof, fine-tuning, and scoring.
+#include <algorithm>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "engine/io/safetensors.h"
 #include "engine/nn/model_file.h"
@@ -86,6 +88,46 @@ TEST_CASE("hinge compress in bfloat16 cuts and fine-tunes, and leaves floats tha
   INFO(resumed.output);
   CHECK(resumed.code == 0);
   CHECK(b.result("run").at("environment").at("device") == "cpu");
+}
+
+TEST_CASE("a target in time is steered by what the emulated GPU takes, and the result tells its layers apart") {
+  const Bench b;
+  const std::string times = b.at("times.json");
+  std::vector<std::string> words = b.compress_words("run", "cuda:0", {"--mode", "prune", "--method", "svd", "--latency-batch", "2", "--layer-times", times});
+  *std::find(words.begin(), words.end(), "flops=0.6") = "latency=0.9";
+  const Outcome outcome = run_hinge(words);
+  INFO(outcome.output);
+  REQUIRE(outcome.code == 0);
+  CHECK_THAT(outcome.output, contains("times of layers measured for calls of 2") && contains("latency: predicted "));
+  const nlohmann::json result = b.result("run");
+  CHECK(result.at("environment").at("device") == "cuda:0, emulated GPU, fp32");
+  CHECK(result.at("timed_batch") == 2);
+  CHECK(result.at("after").at("macs") < result.at("before").at("macs"));
+  CHECK(result.at("plan").at("predicted_after").at("seconds") <= 0.9 * result.at("plan").at("before").at("seconds").get<double>());
+  CHECK(result.at("layer_times").at("method") == "library");
+  std::set<std::string> layers;
+  for (const nlohmann::json& layer : result.at("layer_times").at("layers")) {
+    layers.insert(layer.at("layer"));
+    CHECK(layer.at("before").get<double>() > 0.0);
+  }
+  CHECK(layers.contains("layer1.0.conv1"));
+  // The plan was held against calls on the emulated GPU, which takes many times what the CPU would: those of the result.
+  const std::size_t at = outcome.output.find("% of the time of a call of 2 (");
+  REQUIRE(at != std::string::npos);
+  const double settled = std::stod(outcome.output.substr(at + 30)), after = 2.0 * result.at("after").at("milliseconds_per_image").get<double>();
+  INFO(settled << " and " << after << " ms");
+  CHECK(settled > 0.2 * after);
+  CHECK(settled < 5.0 * after);
+  // Every time was the GPU's, in the user's file and in the run's.
+  for (const std::string& file : {times, b.at("run") + "/layer_times.json"}) {
+    const nlohmann::json table = nlohmann::json::parse(slurp(file));
+    CHECK(table.size() == 2);
+    for (const auto& [section, entry] : table.items()) CHECK((section == "calls" || section.starts_with("GPU, ")));
+  }
+  const Outcome timed = run_hinge({"time", "--weights", b.at("run") + "/model.safetensors", "--device", "cuda:0", "--batch", "2", "--rounds", "2", "--layers"});
+  INFO(timed.output);
+  REQUIRE(timed.code == 0);
+  CHECK_THAT(timed.output, contains("layer1.0.conv1") && contains("convolution"));
 }
 
 TEST_CASE("a run on the emulated GPU gives the same bytes eagerly and by graph") {

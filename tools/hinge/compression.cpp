@@ -162,6 +162,7 @@ compress::CompressionPlan Compression::settle(const Network& attached, const com
     compress::CompressionPlan plan = compress::make_plan(task_.structure, budget, attached, scores, aim, task_.selection);
     plan.target = target;
     Network shrunken = compress::apply(plan, task_.structure, attached);
+    const OnDevice there(options_.run.chosen_device, {&original_, &shrunken});
     const std::vector<double> ms = milliseconds_per_image({&original_, &shrunken}, images);
     const double call = 1e-3 * ms[1] * static_cast<double>(options_.latency_batch);
     const double wanted = target.latency ? std::min(*target.latency, target.seconds ? *target.seconds / call * ms[1] / ms[0] : 1.0) : *target.seconds / call * ms[1] / ms[0];

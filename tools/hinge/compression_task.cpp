@@ -23,14 +23,13 @@ std::filesystem::path times_file(const CompressOptions& options) {
 }
 
 std::shared_ptr<const compress::MeasuredClock> clock_for(const CompressOptions& options, const Graph& dense) {
-  if (!options.run.device.device.starts_with("cpu") && !choose_device(options.run.device.device).device.is_cpu()) {
-    fail_usage("--target latency and --align measured: times are measured on the CPU; run it with --device cpu");
-  }
   if (process_group() != nullptr) fail_usage("--target latency and --align measured: times are measured by one process alone; compress without mpirun (fine-tuning may have several)");
   set_threads(options.run.threads);
   const std::filesystem::path file = times_file(options);
   const nlohmann::json known = !file.empty() && std::filesystem::exists(file) ? io::read_json(file) : nlohmann::json();
-  return std::make_shared<compress::MeasuredClock>(Network(dense), compress::LatencyOptions{.batch = options.latency_batch}, known);
+  Network network(dense);
+  network.move_to(options.run.device.choose_quietly());
+  return std::make_shared<compress::MeasuredClock>(network, compress::LatencyOptions{.batch = options.latency_batch}, known);
 }
 
 // A whole number of channels, or 0: none. Throws UsageError for anything but what --align may be.

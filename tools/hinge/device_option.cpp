@@ -40,17 +40,29 @@ void DeviceOptions::declare(Flags& flags, DeviceUse for_what) {
   if (use != DeviceUse::kForward) flags.flag("--eager", eager, "On a GPU: queue every kernel by itself instead of replaying a captured graph");
 }
 
-Device DeviceOptions::choose() const {
+namespace {
+
+DeviceChoice decide(const DeviceOptions& options) {
   std::vector<std::string> known = {"fp32", "tf32"};
-  if (use == DeviceUse::kTraining) known.emplace_back("bf16");
+  if (options.use == DeviceUse::kTraining) known.emplace_back("bf16");
+  const std::string& precision = options.precision;
   if (std::ranges::find(known, precision) == known.end()) fail_usage("unknown precision '{}' (known: {}){}", precision, fmt::join(known, ", "), did_you_mean(precision, known));
-  const DeviceChoice choice = process_group() == nullptr ? choose_device(device) : choose_for_rank(device);
-  if (!choice.note.empty()) say("{}", choice.note);
-  if (activations() != DType::kFloat32 && choice.device.is_cpu()) fail_usage("--precision bf16 needs a GPU; the CPU trains in fp32 (--precision fp32, beside --resume too)");
-  kernels::set_math_mode({.tf32 = precision != "fp32", .deterministic = deterministic});
+  DeviceChoice choice = process_group() == nullptr ? choose_device(options.device) : choose_for_rank(options.device);
+  if (options.activations() != DType::kFloat32 && choice.device.is_cpu()) fail_usage("--precision bf16 needs a GPU; the CPU trains in fp32 (--precision fp32, beside --resume too)");
+  kernels::set_math_mode({.tf32 = precision != "fp32", .deterministic = options.deterministic});
   description() = choice.device.is_cpu() ? "cpu" : fmt::format("{}, {}, {}", choice.device.to_string(), accelerator()->name(choice.device.index), precision);
+  return choice;
+}
+
+}  // namespace
+
+Device DeviceOptions::choose() const {
+  const DeviceChoice choice = decide(*this);
+  if (!choice.note.empty()) say("{}", choice.note);
   return choice.device;
 }
+
+Device DeviceOptions::choose_quietly() const { return decide(*this).device; }
 
 std::string device_description() { return description(); }
 

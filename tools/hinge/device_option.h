@@ -23,6 +23,8 @@ struct DeviceOptions {
   // The device, with the process set to the precision asked for. Says a note where auto found no GPU. Throws UsageError
   // on unknown words, Error where a GPU that was asked for can't be used.
   Device choose() const;
+  // The same without a word.
+  Device choose_quietly() const;
 };
 
 // What results name as the device that was computed on: the last choice.

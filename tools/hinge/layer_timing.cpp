@@ -28,14 +28,14 @@ double median(std::vector<double> samples) {
 
 LayerTimings layer_timings(const Network& original, const Network& compressed, std::int64_t batch, int rounds) {
   LayerTimings result{.batch = batch, .method = "", .layers = {}};
-  if (!original.device().is_cpu() || !compressed.device().is_cpu()) return result;
+  require(original.device() == compressed.device(), "times of layers: one network lies on {}, the other on {}", original.device().to_string(), compressed.device().to_string());
   const FeatureShape& in = original.graph().input;
-  const Tensor images = Tensor::full({batch, in.h, in.w, in.c}, 0.5f);
-  // The library's own pass has no steps; among the others images in lanes win from half a register's images on.
+  const Tensor images = Tensor::full({batch, in.h, in.w, in.c}, 0.5f, original.device());
+  // On the CPU the library's own pass has no steps; among the others images in lanes win from half a register's images on.
   InferencePlan before(original, {.batch = batch});
-  const InferenceMethod method = before.method() != InferenceMethod::kLibrary ? before.method()
-                                 : batch >= 8                                 ? InferenceMethod::kImages
-                                                                              : InferenceMethod::kChannels;
+  const bool has_steps = !original.device().is_cpu() || before.method() != InferenceMethod::kLibrary;
+  const InferenceMethod method = has_steps ? before.method() : batch >= 8 ? InferenceMethod::kImages
+                                                                          : InferenceMethod::kChannels;
   if (before.method() != method) before = InferencePlan(original, {.batch = batch, .method = method});
   InferencePlan after(compressed, {.batch = batch, .method = method});
   result.method = name_of(method);

@@ -16,12 +16,11 @@ struct LayerTiming {
 };
 struct LayerTimings {
   std::int64_t batch = 0;
-  std::string method;  // of the inference plans, "images" or "channels"
+  std::string method;  // of the inference plans: "images" or "channels", on a GPU "library"
   std::vector<LayerTiming> layers;
 };
 
-// On the CPU, in calls of `batch` images, the two networks in turns; medians of `rounds`. Empty for networks on a device,
-// whose steps the inference plan can't tell apart. `compressed` was made from `original`: its layers have the same names, or
+// In calls of `batch` images on the device where both lie, the two networks in turns; medians of `rounds`. `compressed` was made from `original`: its layers have the same names, or
 // those names with .0 and .1 behind them.
 LayerTimings layer_timings(const Network& original, const Network& compressed, std::int64_t batch, int rounds = 7);
 

@@ -92,7 +92,7 @@ void measure(const Options& options) {
           entry["layers"].push_back({{"name", step.name}, {"form", step.form}, {"milliseconds", 1e3 * step.seconds}, {"macs", work}});
         }
         say("{}, batch {}", networks[i].name, batch);
-        if (steps.empty()) say("  {}", device.is_cpu() ? "the library's own forward pass is fastest here; its layers aren't timed" : "layers are timed on the CPU alone");
+        if (steps.empty()) say("  the library's own forward pass is fastest here; its layers aren't timed");
         if (!steps.empty()) say_table(layers);
       }
       json["networks"][i]["times"].push_back(entry);
