@@ -106,14 +106,4 @@ Factors factorize(const Tensor& filters, Initialisation initialisation, const No
   return {tensor_of(spatial, {rank, r, s, c}), tensor_of(pointwise, {k, 1, 1, rank})};
 }
 
-Tensor merge(const Tensor& spatial, const Tensor& pointwise) {
-  require(spatial.shape().rank() == 4 && pointwise.shape().rank() == 4 && pointwise.dim(3) == spatial.dim(0),
-          "merge: spatial is {}, pointwise {}; expected [rank, R, S, C] and [K, 1, 1, rank]", spatial.shape(),
-          pointwise.shape());
-  const std::int64_t rank = spatial.dim(0), k = pointwise.dim(0);
-  const std::int64_t columns = spatial.dim(1) * spatial.dim(2) * spatial.dim(3);
-  return tensor_of(matrix_of(pointwise, k, rank) * matrix_of(spatial, rank, columns),
-                   {k, spatial.dim(1), spatial.dim(2), spatial.dim(3)});
-}
-
 }  // namespace hinge::compress

@@ -44,7 +44,4 @@ struct Factors {
 // filters : [K, R, S, C]. The SVDs are thin and in double precision.
 Factors factorize(const Tensor& filters, Initialisation initialisation, const NoiseOptions& noise = {});
 
-// The convolution W A of a pair: [K, R, S, C].
-Tensor merge(const Tensor& spatial, const Tensor& pointwise);
-
 }  // namespace hinge::compress

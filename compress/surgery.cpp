@@ -6,6 +6,7 @@
 
 #include "compress/constants.h"
 #include "engine/core/error.h"
+#include "engine/nn/merge_pair.h"
 
 namespace hinge::compress {
 namespace {
@@ -95,7 +96,7 @@ Network merge_pairs(const Network& network, const std::vector<FactorPair>& pairs
       const auto& pointwise = std::get<ConvAttributes>(node.attributes);
       conv.out = pointwise.out, conv.bias = pointwise.bias;
       node.name = pair.layer, node.inputs = spatial.inputs, node.attributes = conv;
-      values[pair.layer + ".weight"] = merge(values.at(pair.spatial + ".weight"), values.at(pair.pointwise + ".weight"));
+      values[pair.layer + ".weight"] = merge_pair(values.at(pair.spatial + ".weight"), values.at(pair.pointwise + ".weight"));
       if (conv.bias) values[pair.layer + ".bias"] = values.at(pair.pointwise + ".bias");
       for (const std::string& old : {pair.spatial + ".weight", pair.pointwise + ".weight", pair.pointwise + ".bias"}) values.erase(old);
     }

@@ -66,7 +66,7 @@ enum class ConvForm {
 };
 inline constexpr ConvForm kConvForms[] = {ConvForm::kDirect, ConvForm::kWinograd, ConvForm::kGathered};
 const char* name_of(ConvForm form);
-// Winograd's form exists for 3x3 filters of stride 1 without groups, with images in the lanes; the gathered form for one
+// Winograd's form exists for 3x3 filters of stride 1 without groups, for one image up to 4.5 MiB of transformed weights; the gathered form for one
 // image, without groups or a tail, where its windows fit in a core's cache: the wide layers on tiny pictures.
 bool has_form(const ConvSpec& spec, ConvForm form, Lanes lanes);
 

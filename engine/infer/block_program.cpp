@@ -3,7 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "engine/infer/layer_times.h"
+#include "engine/infer/layer_stopwatch.h"
+#include "engine/nn/merge_pair.h"
 
 namespace hinge {
 namespace {
@@ -110,24 +111,33 @@ void BlockProgram::prepare_convolution(Step& step, const Network& network, const
     tail_w = value(tail, ".weight"), tail_b = value(tail, ".bias");
   }
   const auto data = [](const Tensor& tensor) { return tensor.defined() ? tensor.data() : nullptr; };
-  const auto make = [&](lanes::ConvForm form) {
-    return std::make_unique<lanes::Convolution>(spec, lanes_, form, lanes::ConvWeights{data(w), data(b)}, lanes::ConvWeights{data(tail_w), data(tail_b)},
-                                                clamp_of(fused.inner), step.clamp);
+  const bool can_merge = spec.tail > 0 && !fused.inner.on && spec.groups == 1;
+  lanes::ConvSpec merged_spec = spec;
+  merged_spec.k = spec.tail, merged_spec.tail = 0;
+  Tensor merged_w, merged_b;
+  const auto make = [&](const LaneForm& form) {
+    if (form.merged && !merged_w.defined()) merged_w = merge_pair(w, tail_w), merged_b = merge_pair_bias(b, tail_w, tail_b);
+    const lanes::ConvWeights first = form.merged ? lanes::ConvWeights{data(merged_w), data(merged_b)} : lanes::ConvWeights{data(w), data(b)};
+    const lanes::ConvWeights second = form.merged ? lanes::ConvWeights{} : lanes::ConvWeights{data(tail_w), data(tail_b)};
+    return std::make_unique<lanes::Convolution>(form.merged ? merged_spec : spec, lanes_, form.form, first, second, clamp_of(fused.inner), step.clamp);
   };
-  const std::string key = fmt::format("{}, {}", name_of(lanes_), spec.to_string());
+  const std::string key = fmt::format("{}, {}{}", name_of(lanes_), spec.to_string(), fused.inner.on ? ", clamped between" : "");
   if (const auto known = forms.find(key); known != forms.end()) {
+    known->second.merged = known->second.merged && can_merge;
     step.convolution = make(known->second);
   } else {
     double best = 0.0;
-    for (const lanes::ConvForm form : lanes::kConvForms) {
-      if (!has_form(spec, form, lanes_)) continue;
-      auto candidate = make(form);
-      const double seconds = measure_seconds(*candidate, images_per_block());
-      if (step.convolution == nullptr || seconds < best) step.convolution = std::move(candidate), best = seconds;
+    for (const bool merged : {false, true}) {
+      if (merged && !can_merge) continue;
+      for (const lanes::ConvForm form : lanes::kConvForms) {
+        if (!has_form(merged ? merged_spec : spec, form, lanes_)) continue;
+        auto candidate = make({form, merged});
+        const double seconds = measure_seconds(*candidate, images_per_block());
+        if (step.convolution == nullptr || seconds < best) step.convolution = std::move(candidate), best = seconds, forms[key] = {form, merged};
+      }
     }
-    forms[key] = step.convolution->form();
   }
-  step.form = name_of(step.convolution->form());
+  step.form = fmt::format("{}{}", forms[key].merged ? "merged " : "", name_of(forms[key].form));
   scratch_ = std::max(scratch_, aligned(step.convolution->scratch_size()));
 }
 

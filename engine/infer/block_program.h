@@ -15,8 +15,14 @@
 
 namespace hinge {
 
-// Which form of a convolution runs, by ConvSpec::to_string().
-using LaneForms = std::map<std::string, kernels::lanes::ConvForm>;
+// How a convolution runs. A low-rank pair with nothing clamped between its halves may be multiplied out: where a register holds
+// more filters than the rank saves, the one convolution is faster.
+struct LaneForm {
+  kernels::lanes::ConvForm form = kernels::lanes::ConvForm::kDirect;
+  bool merged = false;
+};
+// By ConvSpec::to_string(), and for a pair whether something is clamped between.
+using LaneForms = std::map<std::string, LaneForm>;
 
 // The convolution that `node`, a convolution or a linear layer that reads pictures of shape `in`, is to a block.
 kernels::lanes::ConvSpec conv_spec_of(const GraphNode& node, const FeatureShape& in);

@@ -6,6 +6,7 @@
 #include "engine/autograd/node.h"
 #include "engine/core/accelerator.h"
 #include "engine/infer/device_timer.h"
+#include "engine/nn/merge_pair.h"
 #include "kernels/convolution_end.h"
 #include "kernels/gemm.h"
 #include "kernels/registry.h"
@@ -81,11 +82,21 @@ kernels::LowRankPairShape DeviceProgram::pair_shape(const Step& step, std::int64
 const std::vector<PairForm>& DeviceProgram::pair_forms(std::int64_t images) {
   if (const auto known = pairs_.find(images); known != pairs_.end()) return known->second;
   std::vector<PairForm> forms;  // kept when all are known: measuring may run out of memory
-  for (const Step& step : steps_) {
+  for (Step& step : steps_) {
     if (step.fused.tail < 0) continue;
     forms.push_back(choose_pair_form(options_.pairs, pair_shape(step, images), step.fused.residual >= 0, options_.graph, network_.device()));
+    if (forms.back() == PairForm::kMerged) merge(step);
   }
   return pairs_.emplace(images, std::move(forms)).first->second;
+}
+
+// On the host, where weights are read in double precision.
+void DeviceProgram::merge(Step& step) {
+  if (step.merged_weight.defined()) return;
+  const auto host = [](const Tensor& tensor) { return tensor.defined() ? tensor.to(Device{}) : Tensor(); };
+  const Tensor v = host(step.tail_weight), bias = merge_pair_bias(host(step.bias), v, host(step.tail_bias));
+  step.merged_weight = merge_pair(host(step.weight), v).to(network_.device());
+  if (bias.defined()) step.merged_bias = bias.to(network_.device());
 }
 
 // The layers that end in one pass over what a library's call has made; and a pair.
@@ -93,7 +104,8 @@ Tensor DeviceProgram::run_layer(const Step& step, PairForm form, const Tensor& x
   const Stream stream = stream_of(network_.device());
   const auto empty = [&](Shape shape) { return Tensor::empty(shape, DType::kFloat32, stream.device()); };
   Tensor y = empty(shape_of(step.fused.value, images));
-  if (step.fused.tail >= 0) {
+  const bool merged = step.fused.tail >= 0 && form == PairForm::kMerged;
+  if (step.fused.tail >= 0 && !merged) {
     const kernels::LowRankPairShape shape = pair_shape(step, images);
     Tensor scratch = empty({scratch_floats(form, shape)});
     run_pair(form, shape, {x.data(), step.weight.data(), data(step.bias), step.tail_weight.data(), data(step.tail_bias), data(residual)},
@@ -101,15 +113,17 @@ Tensor DeviceProgram::run_layer(const Step& step, PairForm form, const Tensor& x
     return y;
   }
   const GraphNode& node = network_.graph().at(step.fused.operation);
+  const Tensor &weight = merged ? step.merged_weight : step.weight, &bias = merged ? step.merged_bias : step.bias;
   if (node.kind == OpKind::kConv2d) {
-    kernels::dispatch<kernels::Conv2dForward>(stream, conv_shape(step, images), x.data(), step.weight.data(), static_cast<const float*>(nullptr), y.mutable_data());
+    const kernels::ConvShape shape = merged ? merged_shape(pair_shape(step, images)) : conv_shape(step, images);
+    kernels::dispatch<kernels::Conv2dForward>(stream, shape, x.data(), weight.data(), static_cast<const float*>(nullptr), y.mutable_data());
   } else {
     const auto& linear = std::get<LinearAttributes>(node.attributes);
-    kernels::dispatch<kernels::Gemm>(stream, kernels::GemmShape{.m = images, .n = linear.out, .k = linear.in, .transpose_b = true}, x.data(), step.weight.data(), y.mutable_data());
+    kernels::dispatch<kernels::Gemm>(stream, kernels::GemmShape{.m = images, .n = linear.out, .k = linear.in, .transpose_b = true}, x.data(), weight.data(), y.mutable_data());
   }
-  if (step.bias.defined() || residual.defined() || !(step.outer == kernels::Clamp{})) {
-    const std::int64_t channels = step.weight.dim(0);
-    kernels::dispatch<kernels::ConvolutionEnd>(stream, kernels::ConvolutionEndShape{y.size() / channels, channels, step.outer}, y.data(), data(step.bias), data(residual), y.mutable_data());
+  if (bias.defined() || residual.defined() || !(step.outer == kernels::Clamp{})) {
+    const std::int64_t channels = weight.dim(0);
+    kernels::dispatch<kernels::ConvolutionEnd>(stream, kernels::ConvolutionEndShape{y.size() / channels, channels, step.outer}, y.data(), data(bias), data(residual), y.mutable_data());
   }
   return y;
 }

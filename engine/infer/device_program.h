@@ -50,6 +50,7 @@ class DeviceProgram {
   struct Step {
     FusedStep fused;
     Tensor weight, bias, tail_weight, tail_bias;  // share memory with the network's
+    Tensor merged_weight, merged_bias;            // of a pair that runs multiplied out, made when that is first chosen
     kernels::Clamp inner, outer;
     std::vector<int> frees;  // values nobody reads afterwards
   };
@@ -58,6 +59,7 @@ class DeviceProgram {
   void plan_steps();
   void check_images(const Tensor& images) const;
   std::vector<Tensor> forward(const Tensor& images, const std::vector<PairForm>& pairs);
+  void merge(Step& step);
   Tensor run_step(const Step& step, PairForm form, const std::vector<Tensor>& values, std::int64_t images);
   Tensor run_layer(const Step& step, PairForm form, const Tensor& x, const Tensor& residual, std::int64_t images);
   Shape shape_of(int node, std::int64_t images) const;

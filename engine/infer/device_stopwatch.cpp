@@ -18,11 +18,6 @@ constexpr int kRevision = 1;
 
 constexpr Clamp kRelu{.low = 0.0f};
 
-double pair_seconds(const kernels::ConvShape& thin, std::int64_t channels, Device device) {
-  const kernels::LowRankPairShape shape{thin, channels, {}, kRelu};
-  return measure_pair(choose_pair_form(PairForm::kMeasured, shape, false, true, device), shape, true, device);
-}
-
 // The library's call and the pass behind it.
 double layer_seconds(const kernels::ConvShape& s, bool linear, Device device) {
   const Tensor x = Tensor::full({s.input_size()}, 0.5f, device), w = Tensor::full({s.filter_size()}, 0.01f, device), b = Tensor::full({s.k}, 0.1f, device);
@@ -46,7 +41,7 @@ DeviceStopwatch::DeviceStopwatch(Device device, std::int64_t batch) : device_(de
 double DeviceStopwatch::seconds(const Spec& s) {
   const kernels::ConvShape shape{.n = batch_, .h = s.h, .w = s.w, .c = s.c, .k = s.k, .r = s.r, .s = s.s, .stride = s.stride, .padding = s.padding, .groups = s.groups};
   const bool linear = s.h * s.w == 1 && s.r * s.s == 1 && s.groups == 1;
-  const double seconds = s.tail > 0 ? pair_seconds(shape, s.tail, device_) : layer_seconds(shape, linear, device_);
+  const double seconds = s.tail > 0 ? measure_pair({shape, s.tail, {}, kRelu}, device_) : layer_seconds(shape, linear, device_);
   require(seconds > 0.0, "{}: {} took no time: this device has no clock", machine(), s.to_string());
   return seconds;
 }

@@ -1,7 +1,9 @@
 #include "engine/infer/pair_form.h"
 
+#include <algorithm>
 #include <array>
 #include <optional>
+#include <vector>
 
 #include "engine/core/accelerator.h"
 #include "engine/infer/device_timer.h"
@@ -25,7 +27,7 @@ void convolution(const ConvShape& s, const Clamp& clamp, const float* x, const f
 
 std::string key_of(const LowRankPairShape& s, bool residual, bool as_graph, Device device) {
   return accelerator()->name(device.index) + (kernels::math_mode().tf32 ? " tf32" : "") + " low-rank pair " + s.thin.to_string() + " channels" + std::to_string(s.k) +
-         (residual ? " residual" : "") + (as_graph ? "" : " eager");
+         (residual ? " residual" : "") + (as_graph ? "" : " eager") + (s.inner == Clamp{} ? "" : " clamped between");
 }
 
 // Operands of the shape, of no particular values.
@@ -37,29 +39,44 @@ struct Trial {
         biases(Tensor::full({std::max(s.thin.k, s.k)}, 0.1f, device)),
         y(Tensor::empty({s.pixels() * s.k}, DType::kFloat32, device)),
         z(residual ? Tensor::full(y.shape(), 0.5f, device) : Tensor()),
-        scratch(Tensor::empty({s.pixels() * s.thin.k}, DType::kFloat32, device)) {}
+        scratch(Tensor::empty({s.pixels() * s.thin.k}, DType::kFloat32, device)),
+        merged(s.inner == Clamp{} ? Tensor::full({merged_shape(s).filter_size()}, 0.01f, device) : Tensor()) {}
   LowRankPairOperands operands() const { return {x.data(), u.data(), biases.data(), v.data(), biases.data(), z.defined() ? z.data() : nullptr}; }
 
-  Tensor x, u, v, biases, y, z, scratch;
+  Tensor x, u, v, biases, y, z, scratch, merged;
 };
 
 double seconds_of(PairForm form, const LowRankPairShape& shape, Trial& trial, bool as_graph, Device device) {
-  const auto run = [&] { run_pair(form, shape, trial.operands(), trial.scratch.mutable_data(), trial.y.mutable_data(), stream_of(device)); };
+  const auto run = [&] {
+    const LowRankPairOperands o = trial.operands();
+    if (form == PairForm::kMerged) {
+      convolution(merged_shape(shape), shape.outer, o.x, trial.merged.data(), o.d, o.z, trial.y.mutable_data(), stream_of(device));
+    } else {
+      run_pair(form, shape, o, trial.scratch.mutable_data(), trial.y.mutable_data(), stream_of(device));
+    }
+  };
   return DeviceTimer(device, as_graph, run).seconds();
 }
 
 }  // namespace
 
 const char* name_of(PairForm form) {
-  constexpr std::array names = {"measured", "fused", "two calls"};
+  constexpr std::array names = {"measured", "fused", "two calls", "merged"};
   return names[static_cast<std::size_t>(form)];
 }
 
 std::int64_t scratch_floats(PairForm form, const LowRankPairShape& shape) { return form == PairForm::kFused ? 0 : shape.pixels() * shape.thin.k; }
 
-double measure_pair(PairForm form, const LowRankPairShape& shape, bool as_graph, Device device) {
+ConvShape merged_shape(const LowRankPairShape& shape) {
+  ConvShape merged = shape.thin;
+  merged.k = shape.k;
+  return merged;
+}
+
+double measure_pair(const LowRankPairShape& shape, Device device) {
   Trial trial(shape, false, device);
-  return seconds_of(form, shape, trial, as_graph, device);
+  const double two_calls = seconds_of(PairForm::kTwoCalls, shape, trial, true, device);
+  return kernels::can_fuse(shape) ? std::min(two_calls, seconds_of(PairForm::kFused, shape, trial, true, device)) : two_calls;
 }
 
 void run_pair(PairForm form, const LowRankPairShape& s, const LowRankPairOperands& o, float* scratch, float* y, const Stream& stream) {
@@ -73,21 +90,24 @@ void run_pair(PairForm form, const LowRankPairShape& s, const LowRankPairOperand
 }
 
 PairForm choose_pair_form(PairForm wanted, const LowRankPairShape& shape, bool residual, bool as_graph, Device device) {
-  if (!kernels::can_fuse(shape)) return PairForm::kTwoCalls;
-  if (wanted != PairForm::kMeasured) return wanted;
-  if (shape.pixels() == 0) return PairForm::kFused;  // nothing to do, and nothing to measure
+  std::vector<PairForm> forms;  // that exist; of equally fast ones the first
+  if (kernels::can_fuse(shape)) forms.push_back(PairForm::kFused);
+  forms.push_back(PairForm::kTwoCalls);
+  if (shape.inner == Clamp{} && shape.thin.groups == 1) forms.push_back(PairForm::kMerged);
+  if (wanted != PairForm::kMeasured) return std::ranges::count(forms, wanted) > 0 ? wanted : PairForm::kTwoCalls;
+  if (forms.size() == 1 || shape.pixels() == 0) return forms.front();  // nothing to choose, or nothing to measure
   const std::string key = key_of(shape, residual, as_graph, device);
   if (const std::optional<std::string> recorded = kernels::conv_choice(key)) {
-    for (const PairForm form : {PairForm::kFused, PairForm::kTwoCalls}) {
+    for (const PairForm form : forms) {
       if (*recorded == name_of(form)) return form;
     }
   }
   Trial trial(shape, residual, device);
-  const double fused = seconds_of(PairForm::kFused, shape, trial, as_graph, device);
-  const double two_calls = seconds_of(PairForm::kTwoCalls, shape, trial, as_graph, device);
-  const PairForm form = fused <= two_calls ? PairForm::kFused : PairForm::kTwoCalls;
-  kernels::record_conv_choice(key, name_of(form));
-  return form;
+  std::vector<double> seconds;
+  for (const PairForm form : forms) seconds.push_back(seconds_of(form, shape, trial, as_graph, device));
+  const PairForm best = forms[static_cast<std::size_t>(std::ranges::min_element(seconds) - seconds.begin())];
+  kernels::record_conv_choice(key, name_of(best));
+  return best;
 }
 
 }  // namespace hinge

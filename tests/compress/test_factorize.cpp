@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "engine/core/error.h"
+#include "engine/nn/merge_pair.h"
 #include "tests/support/catch.h"
 #include "tests/support/random.h"
 
@@ -35,7 +36,7 @@ TEST_CASE("every exact initialisation reproduces the filters to 1e-5") {
     for (const char* name : {"svd", "svd2", "identity"}) {
       INFO(name << " " << shape.to_string());
       const Factors factors = factorize(filters, initialisation_of(name));
-      CHECK((largest_difference(merge(factors.spatial, factors.pointwise), filters) <= 1e-5 * largest(filters)));
+      CHECK((largest_difference(merge_pair(factors.spatial, factors.pointwise), filters) <= 1e-5 * largest(filters)));
     }
   }
 }
@@ -101,7 +102,7 @@ TEST_CASE("svd2 has orthonormal filters and the singular values as row norms, la
 TEST_CASE("the rank is the smaller side of the matrix, and a matrix of rank r has r non-zero rows") {
   CHECK(factorize(testing::random_tensor({64, 3, 3, 3}, 1), Initialisation::kSvd2).spatial.dim(0) == 27);
   CHECK(factorize(testing::random_tensor({16, 3, 3, 16}, 1), Initialisation::kSvd2).spatial.dim(0) == 16);
-  const Tensor product = merge(testing::random_tensor({5, 3, 3, 4}, 2), testing::random_tensor({20, 1, 1, 5}, 3));
+  const Tensor product = merge_pair(testing::random_tensor({5, 3, 3, 4}, 2), testing::random_tensor({20, 1, 1, 5}, 3));
   const Factors f = factorize(product, Initialisation::kSvd2);
   for (std::int64_t i = 0; i < f.spatial.dim(0); ++i) {
     double squares = 0.0;

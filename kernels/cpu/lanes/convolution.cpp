@@ -10,8 +10,9 @@ namespace hinge::kernels::lanes {
 
 namespace {
 
-constexpr std::int64_t kMostGathered = 1 << 18;  // floats: 1 MiB, half of a core's second cache
-constexpr std::int64_t kManyWeights = 1 << 17;   // floats: half a MiB
+constexpr std::int64_t kMostGathered = 1 << 18;     // floats: 1 MiB, half of a core's second cache
+constexpr std::int64_t kMostTransformed = 1 << 15;  // weights of a channel and a filter: 4.5 MiB of transforms, for one image
+constexpr std::int64_t kManyWeights = 1 << 17;      // floats: half a MiB
 
 }  // namespace
 
@@ -36,7 +37,8 @@ const char* name_of(Lanes lanes) { return lanes == Lanes::kImages ? "images" : "
 bool has_form(const ConvSpec& s, ConvForm form, Lanes lanes) {
   switch (form) {
     case ConvForm::kDirect: return true;
-    case ConvForm::kWinograd: return lanes == Lanes::kImages && s.r == 3 && s.s == 3 && s.stride == 1 && s.groups == 1;
+    case ConvForm::kWinograd:
+      return s.r == 3 && s.s == 3 && s.stride == 1 && s.groups == 1 && (lanes == Lanes::kImages || s.c * s.k <= kMostTransformed);
     case ConvForm::kGathered: return lanes == Lanes::kChannels && s.groups == 1 && s.tail == 0 && gathered_scratch(s) <= kMostGathered;
   }
   return false;
@@ -48,7 +50,7 @@ Convolution::Convolution(const ConvSpec& spec, Lanes lanes, ConvForm form, const
   with_element(lanes, [&]<class Element>(Element) {
     const std::int64_t k = spec.k / spec.groups, window = spec.r * spec.s * (spec.c / spec.groups), size = packed_size<Element>(k, window);
     if (form == ConvForm::kWinograd) {
-      weights_ = pack_winograd(spec, weights.w);
+      weights_ = pack_winograd<Element>(spec, weights.w);
     } else {
       weights_.resize(static_cast<std::size_t>(spec.groups * size));
       for (std::int64_t g = 0; g < spec.groups; ++g) pack_filters<Element>(k, window, weights.w + g * k * window, weights_.data() + g * size);
@@ -62,7 +64,7 @@ Convolution::Convolution(const ConvSpec& spec, Lanes lanes, ConvForm form, const
   if (spec.tail > 0 && tail.b != nullptr) tail_bias_.assign(tail.b, tail.b + spec.tail);
   std::int64_t scratch = 0;  // elements
   if (form == ConvForm::kWinograd) {
-    scratch = winograd_scratch(spec, chunk_for(spec));
+    scratch = lanes == Lanes::kImages ? winograd_scratch<Vector>(spec) : winograd_scratch<float>(spec);
   } else if (form == ConvForm::kGathered) {
     scratch = gathered_scratch(spec);
   } else {
@@ -78,11 +80,9 @@ Convolution::Parts Convolution::parts() const {
 }
 
 void Convolution::run(const float* x, const float* residual, float* y, float* scratch, Share share) const {
-  if (form_ == ConvForm::kWinograd) {
-    return run_winograd(parts(), as<Vector>(x), as<Vector>(residual), as<Vector>(y), as<Vector>(scratch), share);
-  }
   if (form_ == ConvForm::kGathered) return run_gathered(parts(), x, residual, y, scratch, share);
   with_element(lanes_, [&]<class Element>(Element) {
+    if (form_ == ConvForm::kWinograd) return run_winograd(parts(), as<Element>(x), as<Element>(residual), as<Element>(y), as<Element>(scratch), share);
     run_direct(parts(), as<Element>(x), as<Element>(residual), as<Element>(y), as<Element>(scratch), share.of(spec_.p()));
   });
 }

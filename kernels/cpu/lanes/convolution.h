@@ -8,18 +8,16 @@
 
 namespace hinge::kernels::lanes {
 
-// Tiles of Winograd's form that are computed together.
-struct Chunk {
-  std::int64_t rows = 1, columns = 1;
-  std::int64_t tiles() const { return rows * columns; }
-};
-Chunk chunk_for(const ConvSpec& spec);
-std::int64_t winograd_scratch(const ConvSpec& spec, Chunk chunk);  // in vectors
+// Of Winograd's form: elements that it needs beside its operands.
+template <class Element>
+std::int64_t winograd_scratch(const ConvSpec& spec);
 // w : [K, 3, 3, C] -> its 36 transforms, each packed as filters are.
+template <class Element>
 std::vector<float> pack_winograd(const ConvSpec& spec, const float* w);
 
 // Shares are of rows of tiles where there are enough of them, else of filters; with a tail, which needs all filters, the first is all.
-void run_winograd(const Convolution::Parts& conv, const Vector* x, const Vector* residual, Vector* y, Vector* scratch, Share share);
+template <class Element>
+void run_winograd(const Convolution::Parts& conv, const Element* x, const Element* residual, Element* y, Element* scratch, Share share);
 
 template <class Element>
 void run_direct(const Convolution::Parts& conv, const Element* x, const Element* residual, Element* y, Element* scratch, Rows rows);

@@ -1,6 +1,4 @@
 // Filters in the lanes: a few vectors of filters times a few pixels of one image.
-#include <cstring>
-
 #include "kernels/cpu/lanes/blocks.h"
 #include "kernels/cpu/lanes/product.h"
 
@@ -22,31 +20,13 @@ struct Tile {
   std::int64_t filters;  // of this block; the last vector may have fewer than L
 };
 
-// `count` floats as a vector; beyond them zeros.
-inline Vector load(const float* from, std::int64_t count) {
-  Vector v{};
-  if (count >= kLanes) {
-    std::memcpy(&v, from, sizeof(v));
-  } else {
-    std::memcpy(&v, from, static_cast<std::size_t>(count) * sizeof(float));
-  }
-  return v;
-}
-inline void store(float* to, Vector v, std::int64_t count) {
-  if (count >= kLanes) {
-    std::memcpy(to, &v, sizeof(v));
-  } else {
-    std::memcpy(to, &v, static_cast<std::size_t>(count) * sizeof(float));
-  }
-}
-
 // Each step of the sum reads V vectors of weights and P pixels for V P multiply-adds.
 template <int V, int P>
 struct Compute {
   static void run(const Tile& tile) {
     Vector sums[P][V];
     for (int v = 0; v < V; ++v) {
-      const Vector bias = tile.b != nullptr ? load(tile.b + v * kLanes, tile.filters - v * kLanes) : Vector{};
+      const Vector bias = tile.b != nullptr ? load_some(tile.b + v * kLanes, tile.filters - v * kLanes) : Vector{};
       for (int p = 0; p < P; ++p) sums[p][v] = bias;
     }
     const Window& window = tile.window;
@@ -67,8 +47,8 @@ struct Compute {
     for (int p = 0; p < P; ++p) {
       for (int v = 0; v < V; ++v) {
         const std::int64_t at = p * tile.y_step + v * kLanes, count = tile.filters - v * kLanes;
-        if (tile.residual != nullptr) sums[p][v] += load(tile.residual + at, count);
-        store(tile.y + at, clamped(sums[p][v], tile.clamp), count);
+        if (tile.residual != nullptr) sums[p][v] += load_some(tile.residual + at, count);
+        store_some(tile.y + at, clamped(sums[p][v], tile.clamp), count);
       }
     }
   }

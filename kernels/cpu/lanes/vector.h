@@ -2,6 +2,10 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
 
 #include "kernels/lanes.h"
 
@@ -22,6 +26,30 @@ typedef float LooseVector __attribute__((vector_size(kLanes * sizeof(float)), al
 // A difference with 0 is the value itself, also for -0, so compilers leave it out and an operand in memory is broadcast by the
 // load; a sum with 0 isn't for -0 and costs an addition and a shuffle in the innermost loop, half of a thin layer's time.
 inline Vector broadcast(float value) { return value - Vector{}; }
+
+// The first `count` floats of memory, zeros behind them; nothing behind them is touched. A mask instead of a call of memcpy, which
+// thin layers would spend their time in.
+inline Vector load_some(const float* from, std::int64_t count) {
+  if (count >= kLanes) return *reinterpret_cast<const LooseVector*>(from);
+#if defined(__AVX512F__)
+  return reinterpret_cast<Vector>(_mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << count) - 1u), from));
+#else
+  Vector v{};
+  std::memcpy(&v, from, static_cast<std::size_t>(count) * sizeof(float));
+  return v;
+#endif
+}
+inline void store_some(float* to, Vector v, std::int64_t count) {
+  if (count >= kLanes) {
+    *reinterpret_cast<LooseVector*>(to) = v;
+    return;
+  }
+#if defined(__AVX512F__)
+  _mm512_mask_storeu_ps(to, static_cast<__mmask16>((1u << count) - 1u), reinterpret_cast<__m512>(v));
+#else
+  std::memcpy(to, &v, static_cast<std::size_t>(count) * sizeof(float));
+#endif
+}
 
 // The pointer's elements.
 template <class Element>

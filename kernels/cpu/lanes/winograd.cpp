@@ -1,11 +1,12 @@
-// Winograd's minimal filtering F(4x4, 3x3) on one block of images (Lavin & Gray, CVPR 2016).
+// Winograd's minimal filtering F(4x4, 3x3) on one block of images, or on one image (Lavin & Gray, CVPR 2016).
 //
 //   Y = A^T [ sum_c (G g_c G^T) * (B^T d_c B) ] A      d : 6x6 pixels in, Y : 4x4 pixels out, * elementwise
 //
 // 36 multiplications where the formula has 144. The sum over channels is 36 small matrix products. Tiles are computed in
 // chunks whose transforms stay in the second-level cache. With a lane per image the transforms need no shuffles and
-// any number of channels is as good as another.
+// any number of channels is as good as another; with one image a register holds neighbouring channels.
 #include <algorithm>
+#include <type_traits>
 
 #include "kernels/cpu/lanes/convolution.h"
 
@@ -15,8 +16,24 @@ namespace {
 constexpr int kTile = 6, kOut = 4, kPoints = kTile * kTile;
 constexpr std::int64_t kChunkBytes = 640 << 10;  // of the 1 MiB that a core has to itself
 
-// From one point's sums to the next's. Odd, or the 36 points of a tile would fall on the same sets of the first-level cache.
-std::int64_t point_step(std::int64_t tiles, std::int64_t channels) { return tiles * channels | 1; }
+// What a register holds of one pixel: a channel of all images, or some channels of the image.
+template <class Element>
+inline constexpr std::int64_t kChannels = sizeof(Vector) / sizeof(Element);
+
+inline Vector load(const Vector* from, std::int64_t) { return *from; }
+inline Vector load(const float* from, std::int64_t count) { return load_some(from, count); }
+inline void store(Vector* to, Vector v, std::int64_t) { *to = v; }
+inline void store(float* to, Vector v, std::int64_t count) { store_some(to, v, count); }
+// One filter's bias for all images, or those of some filters.
+inline Vector bias_of(const Vector*, const float* b, std::int64_t) { return broadcast(*b); }
+inline Vector bias_of(const float*, const float* b, std::int64_t count) { return load_some(b, count); }
+
+// From one point's sums to the next's: whole registers, and an odd number of them, or the 36 points of a tile would fall on the same
+// sets of the first-level cache.
+template <class Element>
+std::int64_t point_step(std::int64_t tiles, std::int64_t channels) {
+  return ((tiles * channels + kChannels<Element> - 1) / kChannels<Element> | 1) * kChannels<Element>;
+}
 
 std::int64_t tiles_along(std::int64_t extent) { return (extent + kOut - 1) / kOut; }
 
@@ -58,19 +75,30 @@ void transform_filter(const double* g, int step, double* u, int u_step) {
 }
 
 // The picture's 6x6 pixels whose output begins at (p, q); v[point] gets the transforms of all channels.
-void tile_in(const ConvSpec& s, const Vector* x, const Vector* zeros, std::int64_t p, std::int64_t q, Vector* v, std::int64_t step) {
-  const Vector* pixels[kPoints];
+template <class Element>
+void tile_in(const ConvSpec& s, const Element* x, const Element* zeros, std::int64_t p, std::int64_t q, Element* v, std::int64_t step) {
+  const Element* pixels[kPoints];
   for (int i = 0; i < kTile; ++i) {
     for (int j = 0; j < kTile; ++j) {
       const std::int64_t h = p - s.padding + i, w = q - s.padding + j;
       pixels[i * kTile + j] = h >= 0 && h < s.h && w >= 0 && w < s.w ? x + (h * s.w + w) * s.c : zeros;
     }
   }
-  for (std::int64_t c = 0; c < s.c; ++c) {
+  for (std::int64_t c = 0; c < s.c; c += kChannels<Element>) {
+    const std::int64_t count = s.c - c;
     Vector d[kPoints], t[kPoints];
-    for (int i = 0; i < kPoints; ++i) d[i] = pixels[i][c];
+    for (int i = 0; i < kPoints; ++i) d[i] = load(pixels[i] + c, count);
     for (int j = 0; j < kTile; ++j) transform_in(d + j, kTile, t + j, kTile);
-    for (int i = 0; i < kTile; ++i) transform_in(t + i * kTile, 1, v + i * kTile * step + c, step);
+    for (int i = 0; i < kTile; ++i) {
+      Element* to = v + i * kTile * step + c;
+      if constexpr (std::is_same_v<Element, Vector>) {  // by way of the stack 3 % of a compressed ResNet-56
+        transform_in(t + i * kTile, 1, to, step);
+      } else {
+        Vector u[kTile];
+        transform_in(t + i * kTile, 1, u, 1);
+        for (int j = 0; j < kTile; ++j) store(to + j * step, u[j], count);
+      }
+    }
   }
 }
 
@@ -81,28 +109,43 @@ struct TileOut {
 };
 
 // m[point] holds the K sums of one tile. residual (or null) and y have the same steps.
-void tile_out(const TileOut& tile, const Vector* m, std::int64_t step, const float* b, const Vector* residual, Clamp clamp, Vector* y) {
-  for (std::int64_t k = tile.filters.begin; k < tile.filters.end; ++k) {
+template <class Element>
+void tile_out(const TileOut& tile, const Element* m, std::int64_t step, const float* b, const Element* residual, Clamp clamp, Element* y) {
+  for (std::int64_t k = tile.filters.begin; k < tile.filters.end; k += kChannels<Element>) {
+    const std::int64_t count = tile.filters.end - k;
     Vector t[kTile][kOut], out[kOut];
-    for (int j = 0; j < kTile; ++j) transform_out(m + j * step + k, kTile * step, t[j]);
-    const Vector bias = broadcast(b != nullptr ? b[k] : 0.0f);
+    for (int j = 0; j < kTile; ++j) {
+      if constexpr (std::is_same_v<Element, Vector>) {
+        transform_out(m + j * step + k, kTile * step, t[j]);
+      } else {
+        Vector sums[kTile];
+        for (int i = 0; i < kTile; ++i) sums[i] = load(m + (i * kTile + j) * step + k, count);
+        transform_out(sums, 1, t[j]);
+      }
+    }
+    const Vector bias = b != nullptr ? bias_of(m, b + k, count) : Vector{};
     for (std::int64_t i = 0; i < tile.rows; ++i) {
       transform_out(&t[0][i], kOut, out);
       for (std::int64_t j = 0; j < tile.columns; ++j) {
         const std::int64_t at = i * tile.row_step + j * tile.pixel_step + k;
         Vector value = out[j] + bias;
-        if (residual != nullptr) value += residual[at];
-        y[at] = clamped(value, clamp);
+        if (residual != nullptr) value += load(residual + at, count);
+        store(y + at, clamped(value, clamp), count);
       }
     }
   }
 }
 
-}  // namespace
+// Tiles that are computed together.
+struct Chunk {
+  std::int64_t rows = 1, columns = 1;
+  std::int64_t tiles() const { return rows * columns; }
+};
 
+template <class Element>
 Chunk chunk_for(const ConvSpec& s) {
   const std::int64_t tile_rows = tiles_along(s.p()), tile_columns = tiles_along(s.q());
-  const std::int64_t bytes = kPoints * (s.c + s.k) * static_cast<std::int64_t>(sizeof(Vector));
+  const std::int64_t bytes = kPoints * (s.c + s.k) * static_cast<std::int64_t>(sizeof(Element));
   const std::int64_t fit = std::max<std::int64_t>(2, kChunkBytes / bytes);
   if (fit < tile_columns) {  // cuts a row into pieces of nearly equal size
     const std::int64_t pieces = (tile_columns + fit - 1) / fit;
@@ -111,14 +154,19 @@ Chunk chunk_for(const ConvSpec& s) {
   return {std::min(tile_rows, fit / tile_columns), tile_columns};
 }
 
-std::int64_t winograd_scratch(const ConvSpec& s, Chunk chunk) {
+}  // namespace
+
+template <class Element>
+std::int64_t winograd_scratch(const ConvSpec& s) {
+  const Chunk chunk = chunk_for<Element>(s);
   const std::int64_t inner = s.tail > 0 ? chunk.tiles() * kOut * kOut * s.k : 0;
-  return s.c + kPoints * (point_step(chunk.tiles(), s.c) + point_step(chunk.tiles(), s.k)) + inner;
+  return point_step<Element>(1, s.c) + kPoints * (point_step<Element>(chunk.tiles(), s.c) + point_step<Element>(chunk.tiles(), s.k)) + inner;
 }
 
+template <class Element>
 std::vector<float> pack_winograd(const ConvSpec& s, const float* w) {
-  const std::int64_t filters = s.k * s.c;
-  std::vector<float> transformed(static_cast<std::size_t>(kPoints * filters)), packed(transformed.size());
+  const std::int64_t filters = s.k * s.c, size = packed_size<Element>(s.k, s.c);
+  std::vector<float> transformed(static_cast<std::size_t>(kPoints * filters)), packed(static_cast<std::size_t>(kPoints * size));
   for (std::int64_t k = 0; k < s.k; ++k) {
     for (std::int64_t c = 0; c < s.c; ++c) {
       double g[9], t[18], u[kPoints];
@@ -128,13 +176,14 @@ std::vector<float> pack_winograd(const ConvSpec& s, const float* w) {
       for (int i = 0; i < kPoints; ++i) transformed[static_cast<std::size_t>(i * filters + k * s.c + c)] = static_cast<float>(u[i]);
     }
   }
-  for (int i = 0; i < kPoints; ++i) pack_filters<Vector>(s.k, s.c, transformed.data() + i * filters, packed.data() + i * filters);
+  for (int i = 0; i < kPoints; ++i) pack_filters<Element>(s.k, s.c, transformed.data() + i * filters, packed.data() + i * size);
   return packed;
 }
 
-void run_winograd(const Convolution::Parts& conv, const Vector* x, const Vector* residual, Vector* y, Vector* scratch, Share share) {
+template <class Element>
+void run_winograd(const Convolution::Parts& conv, const Element* x, const Element* residual, Element* y, Element* scratch, Share share) {
   const ConvSpec& s = conv.spec;
-  Rows tile_rows{0, tiles_along(s.p())}, blocks{0, filter_blocks<Vector>(s.k)};
+  Rows tile_rows{0, tiles_along(s.p())}, blocks{0, filter_blocks<Element>(s.k)};
   if (share.count > 1 && tile_rows.end >= share.count) {
     tile_rows = share.of(tile_rows.end);
   } else if (share.count > 1 && s.tail == 0) {
@@ -142,24 +191,24 @@ void run_winograd(const Convolution::Parts& conv, const Vector* x, const Vector*
   } else if (share.index > 0) {
     return;
   }
-  const Rows filters{first_filter<Vector>(s.k, blocks.begin), first_filter<Vector>(s.k, blocks.end)};
-  const Chunk most = chunk_for(s);
-  const std::int64_t p = s.p(), q = s.q(), out = s.channels_out();
-  Vector* zeros = scratch;
-  Vector* v = zeros + s.c;
-  Vector* m = v + kPoints * point_step(most.tiles(), s.c);
-  Vector* inner = m + kPoints * point_step(most.tiles(), s.k);
-  std::fill_n(zeros, s.c, Vector{});
+  const Rows filters{first_filter<Element>(s.k, blocks.begin), first_filter<Element>(s.k, blocks.end)};
+  const Chunk most = chunk_for<Element>(s);
+  const std::int64_t p = s.p(), q = s.q(), out = s.channels_out(), packed = packed_size<Element>(s.k, s.c);
+  Element* zeros = scratch;
+  Element* v = zeros + point_step<Element>(1, s.c);
+  Element* m = v + kPoints * point_step<Element>(most.tiles(), s.c);
+  Element* inner = m + kPoints * point_step<Element>(most.tiles(), s.k);
+  std::fill_n(zeros, s.c, Element{});
   for (std::int64_t row = tile_rows.begin; row < tile_rows.end; row += most.rows) {
     for (std::int64_t column = 0; column < tiles_along(q); column += most.columns) {
       const Chunk chunk{std::min(most.rows, tile_rows.end - row), std::min(most.columns, tiles_along(q) - column)};
-      const std::int64_t tiles = chunk.tiles(), v_step = point_step(tiles, s.c), m_step = point_step(tiles, s.k);
+      const std::int64_t tiles = chunk.tiles(), v_step = point_step<Element>(tiles, s.c), m_step = point_step<Element>(tiles, s.k);
       for (std::int64_t t = 0; t < tiles; ++t) {
         tile_in(s, x, zeros, (row + t / chunk.columns) * kOut, (column + t % chunk.columns) * kOut, v + t * s.c, v_step);
       }
       for (std::int64_t point = 0; point < kPoints; ++point) {
-        product<Vector>({.length = s.c}, {.pixels = tiles, .x_step = s.c, .y_step = s.k}, s.k, v + point * v_step, conv.weights + point * s.k * s.c,
-                        nullptr, nullptr, {}, m + point * m_step, {blocks.begin, blocks.end});
+        product<Element>({.length = s.c}, {.pixels = tiles, .x_step = s.c, .y_step = s.k}, s.k, v + point * v_step, conv.weights + point * packed,
+                         nullptr, nullptr, {}, m + point * m_step, {blocks.begin, blocks.end});
       }
       // Behind the sums: into the picture, or with a tail into rows of pixels beside each other and from there.
       const std::int64_t width = std::min(chunk.columns * kOut, q - column * kOut);
@@ -168,7 +217,7 @@ void run_winograd(const Convolution::Parts& conv, const Vector* x, const Vector*
         TileOut tile{.rows = std::min<std::int64_t>(kOut, p - h), .columns = std::min<std::int64_t>(kOut, q - w), .filters = filters, .row_step = 0, .pixel_step = s.k};
         if (s.tail > 0) {
           tile.row_step = width * s.k;
-          tile_out(tile, m + t * s.k, m_step, conv.bias, nullptr, conv.inner, inner + ((t / chunk.columns * kOut) * width + left) * s.k);
+          tile_out<Element>(tile, m + t * s.k, m_step, conv.bias, nullptr, conv.inner, inner + ((t / chunk.columns * kOut) * width + left) * s.k);
         } else {
           tile.row_step = q * s.k;
           const std::int64_t at = (h * q + w) * s.k;
@@ -179,10 +228,17 @@ void run_winograd(const Convolution::Parts& conv, const Vector* x, const Vector*
       const std::int64_t height = std::min(chunk.rows * kOut, p - row * kOut);
       for (std::int64_t h = 0; h < height; ++h) {
         const std::int64_t at = ((row * kOut + h) * q + column * kOut) * out;
-        run_tail<Vector>(conv, width, inner + h * width * s.k, residual != nullptr ? residual + at : nullptr, y + at);
+        run_tail<Element>(conv, width, inner + h * width * s.k, residual != nullptr ? residual + at : nullptr, y + at);
       }
     }
   }
 }
+
+template std::int64_t winograd_scratch<Vector>(const ConvSpec&);
+template std::int64_t winograd_scratch<float>(const ConvSpec&);
+template std::vector<float> pack_winograd<Vector>(const ConvSpec&, const float*);
+template std::vector<float> pack_winograd<float>(const ConvSpec&, const float*);
+template void run_winograd<Vector>(const Convolution::Parts&, const Vector*, const Vector*, Vector*, Vector*, Share);
+template void run_winograd<float>(const Convolution::Parts&, const float*, const float*, float*, float*, Share);
 
 }  // namespace hinge::kernels::lanes

@@ -130,6 +130,40 @@ TEST_CASE("a measured plan is one of the methods, and its profile names every la
   }
 }
 
+TEST_CASE("a low-rank pair computes the same multiplied out and in two halves, unless something is clamped between") {
+  int pairs = 0, clamped = 0;
+  for (std::uint64_t seed = 1; seed <= 60; ++seed) {
+    Network network = random_network(random_graph(seed), seed);
+    const Tensor images = pictures(network.graph(), 3);
+    const std::vector<Tensor> want = forward(network, images);
+    for (InferenceMethod method : kOwn) {
+      LaneForms forms = InferencePlan(network, {.method = method}).forms();
+      for (const bool merged : {false, true}) {
+        bool any = false;
+        for (auto& [key, form] : forms) {
+          if (key.find(" tail0") != std::string::npos) continue;
+          if (key.find("clamped between") != std::string::npos) {
+            CHECK_FALSE(form.merged);
+            ++clamped;
+            continue;
+          }
+          form = {kernels::lanes::ConvForm::kDirect, merged};
+          if (key.find(" groups1 ") == std::string::npos) continue;  // the halves of a grouped one stay, whatever is wished
+          any = true, ++pairs;
+        }
+        INFO("seed " << seed << ", method " << name_of(method) << ", merged " << merged);
+        InferencePlan plan(network, {.method = method, .forms = forms});
+        CHECK(difference(want, plan.run(images)) <= kTolerance);
+        bool named = false;
+        for (const StepTime& step : plan.profile(images, 1)) named = named || step.form == "merged direct";
+        CHECK(named == (any && merged));
+      }
+    }
+  }
+  CHECK(pairs > 20);
+  CHECK(clamped > 0);
+}
+
 TEST_CASE("an unknown inference method is an error with the nearest name") {
   CHECK(inference_method_of("channels") == InferenceMethod::kChannels);
   CHECK_THROWS_WITH(inference_method_of("chanels"), contains("did you mean 'channels'"));
