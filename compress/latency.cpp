@@ -61,7 +61,7 @@ MeasuredClock::MeasuredClock(const Network& dense, const LatencyOptions& options
   require(device.is_cpu() || options.method == InferenceMethod::kMeasured, "latency: method {} runs on the CPU, the network lies on {}", name_of(options.method), device.to_string());
   key_ = fmt::format("{} {} MACs, batch {}, ", dense.graph().architecture, cost_of(dense.graph()).macs, batch_);
   if (device.is_cpu()) {
-    key_ += fmt::format("{} threads", omp_get_max_threads());
+    key_ += fmt::format("{} threads, {}", omp_get_max_threads(), LaneStopwatch(kernels::lanes::Lanes::kImages).machine());
     choose_method(dense, options.method);
   } else {
     method_ = InferenceMethod::kLibrary;
@@ -106,6 +106,7 @@ void MeasuredClock::calibrate(const Network& dense) {
       in_all += step.seconds;
       if (!step.form.empty()) in_convolutions += step.seconds;
     }
+    require(in_all > 0.0, "latency: {} took no time on {}: this device has no clock", dense.graph().architecture, dense.device().to_string());
     convolutions = total * in_convolutions / in_all;
     known_["calls"][key_] = {{"method", name_of(method_)}, {"seconds", total}, {"convolutions", convolutions}};
   }

@@ -61,6 +61,8 @@ using Conv2dBackwardWeights = Conv2dBackwardWeightsOf<float>;
 using ConvChoices = std::map<std::string, std::string>;
 ConvChoices conv_choices();
 void set_conv_choices(const ConvChoices& choices);
+// How often choices were set or dropped: a backend that keeps functions of its own by key forgets them when this changes.
+std::uint64_t conv_choices_version();
 // One entry, for a backend that keeps its own functions by key.
 std::optional<std::string> conv_choice(const std::string& key);
 void record_conv_choice(const std::string& key, const std::string& name);

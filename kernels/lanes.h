@@ -92,6 +92,9 @@ class Convolution {
   // A share is of the rows or of the filters, as suits the form; all shares together are the whole.
   void run(const float* x, const float* residual, float* y, float* scratch, Share share = {}) const;
 
+  // Of `count` shares the largest, as a part of the whole: 1 where there is nothing to share.
+  double largest_share(std::int64_t count) const;
+
   const ConvSpec& spec() const { return spec_; }
   ConvForm form() const { return form_; }
 

@@ -25,6 +25,9 @@ Tensor reorder_features(const Tensor& w, const FeatureShape& in) {
   return result;
 }
 
+// Times as many multiply-adds as a pair's: a convolution with more of them won't be faster, and isn't made to be measured.
+constexpr double kMostMerged = 4.0;
+
 constexpr std::int64_t kAlignment = 16;  // floats: 64 bytes
 std::int64_t aligned(std::int64_t floats) { return (floats + kAlignment - 1) / kAlignment * kAlignment; }
 
@@ -127,12 +130,14 @@ void BlockProgram::prepare_convolution(Step& step, const Network& network, const
     step.convolution = make(known->second);
   } else {
     double best = 0.0;
+    const auto window = static_cast<double>(spec.r * spec.s * spec.c);
+    const bool may_pay = window * static_cast<double>(spec.tail) < kMostMerged * static_cast<double>(spec.k) * (window + static_cast<double>(spec.tail));
     for (const bool merged : {false, true}) {
-      if (merged && !can_merge) continue;
+      if (merged && !(can_merge && may_pay)) continue;
       for (const lanes::ConvForm form : lanes::kConvForms) {
         if (!has_form(merged ? merged_spec : spec, form, lanes_)) continue;
         auto candidate = make({form, merged});
-        const double seconds = measure_seconds(*candidate, images_per_block());
+        const double seconds = measure_seconds(*candidate, images_per_block(), threads_of_block(lanes_));
         if (step.convolution == nullptr || seconds < best) step.convolution = std::move(candidate), best = seconds, forms[key] = {form, merged};
       }
     }

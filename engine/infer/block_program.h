@@ -21,7 +21,7 @@ struct LaneForm {
   kernels::lanes::ConvForm form = kernels::lanes::ConvForm::kDirect;
   bool merged = false;
 };
-// By ConvSpec::to_string(), and for a pair whether something is clamped between.
+// By the lanes, ConvSpec::to_string(), and for a pair whether something is clamped between.
 using LaneForms = std::map<std::string, LaneForm>;
 
 // The convolution that `node`, a convolution or a linear layer that reads pictures of shape `in`, is to a block.

@@ -2,7 +2,7 @@
 // and replayed from then on.
 //
 // A convolution or linear layer is one call of a library and one pass behind it for bias, residual and ReLU; a low-rank pair is
-// one kernel, or two such convolutions where those are faster (pair_form.h). A small network's kernels run faster than the host
+// one kernel, two such convolutions, or one with both multiplied out, whichever is fastest (pair_form.h). A small network's kernels run faster than the host
 // queues them: ResNet-56 takes some 115 launches a call, a replay is one.
 #pragma once
 

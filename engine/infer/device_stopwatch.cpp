@@ -47,7 +47,7 @@ double DeviceStopwatch::seconds(const Spec& s) {
 }
 
 std::string DeviceStopwatch::machine() const {
-  return fmt::format("revision {}, {}, {}, calls of {} images", kRevision, accelerator()->name(device_.index), kernels::math_mode().tf32 ? "tf32" : "fp32", batch_);
+  return fmt::format("revision {}, {}, {}{}, calls of {} images", kRevision, accelerator()->name(device_.index), kernels::math_mode().tf32 ? "tf32" : "fp32", kernels::math_mode().deterministic ? " deterministic" : "", batch_);
 }
 
 }  // namespace hinge

@@ -1,3 +1,5 @@
+#include <omp.h>
+
 #include <algorithm>
 #include <chrono>
 
@@ -16,7 +18,9 @@ constexpr int kRevision = 3;
 
 }  // namespace
 
-double measure_seconds(const lanes::Convolution& convolution, int images) {
+int threads_of_block(lanes::Lanes lanes) { return lanes == lanes::Lanes::kChannels ? omp_get_max_threads() : 1; }
+
+double measure_seconds(const lanes::Convolution& convolution, int images, int shares) {
   const lanes::ConvSpec& s = convolution.spec();
   const Tensor x = Tensor::full({s.h * s.w * s.c * images}, 0.5f);
   Tensor y = Tensor::empty({s.p() * s.q() * s.channels_out() * images}), scratch = Tensor::empty({convolution.scratch_size() + 1});
@@ -27,7 +31,7 @@ double measure_seconds(const lanes::Convolution& convolution, int images) {
     const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
     if (run > 0) best = std::min(best, elapsed.count());
   }
-  return best;
+  return best * convolution.largest_share(shares);
 }
 
 double LaneStopwatch::seconds(const Spec& s) {
@@ -36,7 +40,7 @@ double LaneStopwatch::seconds(const Spec& s) {
   for (const lanes::ConvForm form : lanes::kConvForms) {
     if (!has_form(s, form, lanes_)) continue;
     const lanes::Convolution convolution(s, lanes_, form, {w.data(), nullptr}, {tail.data(), nullptr}, {}, {});
-    best = std::min(best, measure_seconds(convolution, lanes_of(lanes_)));
+    best = std::min(best, measure_seconds(convolution, lanes_of(lanes_), threads_of_block(lanes_)));
   }
   return best;
 }
@@ -46,7 +50,7 @@ std::int64_t LaneStopwatch::unit(bool filters) const {
 }
 
 std::string LaneStopwatch::machine() const {
-  return "revision " + std::to_string(kRevision) + ", " + processor_name() + ", " + std::to_string(lanes::lanes_of(lanes::Lanes::kImages)) + " lanes, " + name_of(lanes_) + ", built by " + __VERSION__;
+  return "revision " + std::to_string(kRevision) + ", " + processor_name() + ", " + std::to_string(lanes::lanes_of(lanes::Lanes::kImages)) + " lanes, " + name_of(lanes_) + ", " + std::to_string(threads_of_block(lanes_)) + " threads, built by " + __VERSION__;
 }
 
 }  // namespace hinge

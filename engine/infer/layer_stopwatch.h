@@ -12,7 +12,7 @@ class LayerStopwatch {
  public:
   using Spec = kernels::lanes::ConvSpec;
   virtual ~LayerStopwatch() = default;
-  // Of the fastest form, with bias and ReLU: a convolution, a linear layer (one pixel) or a pair (tail > 0). Above 0.
+  // Of the fastest form, on a GPU with bias and ReLU: a convolution, a linear layer (one pixel) or a pair (tail > 0). Above 0.
   virtual double seconds(const Spec& spec) = 0;
   // So many channels cost what fewer do, up to the unit before: 16 filters in a register's lanes; 1 where each has its own cost.
   virtual std::int64_t unit(bool filters) const = 0;
@@ -20,7 +20,7 @@ class LayerStopwatch {
   virtual std::string machine() const = 0;
 };
 
-// On one block of images and one thread of the CPU (kernels/lanes.h).
+// On the CPU (kernels/lanes.h): a block of images on one thread, or one image on as many as OpenMP has.
 class LaneStopwatch final : public LayerStopwatch {
  public:
   explicit LaneStopwatch(kernels::lanes::Lanes lanes) : lanes_(lanes) {}
@@ -48,7 +48,9 @@ class DeviceStopwatch final : public LayerStopwatch {
   std::int64_t batch_;
 };
 
-// Of one convolution on one block: the fastest of some runs.
-double measure_seconds(const kernels::lanes::Convolution& convolution, int images);
+// Of one convolution on one block: the fastest of some runs on one thread, and of them the largest of `shares` shares.
+double measure_seconds(const kernels::lanes::Convolution& convolution, int images, int shares = 1);
+// Threads that share a block as a rule: all for one image, else each has blocks of its own.
+int threads_of_block(kernels::lanes::Lanes lanes);
 
 }  // namespace hinge

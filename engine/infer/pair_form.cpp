@@ -26,7 +26,7 @@ void convolution(const ConvShape& s, const Clamp& clamp, const float* x, const f
 }
 
 std::string key_of(const LowRankPairShape& s, bool residual, bool as_graph, Device device) {
-  return accelerator()->name(device.index) + (kernels::math_mode().tf32 ? " tf32" : "") + " low-rank pair " + s.thin.to_string() + " channels" + std::to_string(s.k) +
+  return accelerator()->name(device.index) + (kernels::math_mode().tf32 ? " tf32" : "") + (kernels::math_mode().deterministic ? " deterministic" : "") + " low-rank pair " + s.thin.to_string() + " channels" + std::to_string(s.k) +
          (residual ? " residual" : "") + (as_graph ? "" : " eager") + (s.inner == Clamp{} ? "" : " clamped between");
 }
 

@@ -11,15 +11,16 @@ Tensor merge_pair(const Tensor& u, const Tensor& v) {
           "merge: spatial is {}, pointwise {}; expected [rank, R, S, C] and [K, 1, 1, rank]", u.shape(), v.shape());
   const std::int64_t rank = u.dim(0), k = v.dim(0), window = u.dim(1) * u.dim(2) * u.dim(3);
   Tensor w = Tensor::empty({k, u.dim(1), u.dim(2), u.dim(3)});
-  std::vector<double> sum(static_cast<std::size_t>(window));
+  float* to = w.mutable_data();
+#pragma omp parallel for
   for (std::int64_t filter = 0; filter < k; ++filter) {
-    std::fill(sum.begin(), sum.end(), 0.0);
+    std::vector<double> sum(static_cast<std::size_t>(window), 0.0);
     for (std::int64_t m = 0; m < rank; ++m) {
       const double factor = v.data()[filter * rank + m];
       const float* row = u.data() + m * window;
       for (std::int64_t j = 0; j < window; ++j) sum[static_cast<std::size_t>(j)] += factor * static_cast<double>(row[j]);
     }
-    for (std::int64_t j = 0; j < window; ++j) w.mutable_data()[filter * window + j] = static_cast<float>(sum[static_cast<std::size_t>(j)]);
+    for (std::int64_t j = 0; j < window; ++j) to[filter * window + j] = static_cast<float>(sum[static_cast<std::size_t>(j)]);
   }
   return w;
 }

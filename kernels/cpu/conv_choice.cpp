@@ -33,8 +33,14 @@ ConvChoices conv_choices() {
 void set_conv_choices(const ConvChoices& choices) {
   auto& record = cpu::choice_record();
   std::lock_guard lock(record.mutex);
-  record.choices = choices;
+  record.choices = choices, ++record.version;
   if (record.drop_runners) record.drop_runners();
+}
+
+std::uint64_t conv_choices_version() {
+  auto& record = cpu::choice_record();
+  std::lock_guard lock(record.mutex);
+  return record.version;
 }
 
 std::optional<std::string> conv_choice(const std::string& key) {
@@ -59,7 +65,7 @@ void on_missing_conv_choice(std::function<void(const std::string&)> listener) {
 void reset_conv(const std::string& force) {
   auto& record = cpu::choice_record();
   std::lock_guard lock(record.mutex);
-  record.choices.clear();
+  record.choices.clear(), ++record.version;
   record.forced = force;
   if (record.drop_runners) record.drop_runners();
 }

@@ -30,6 +30,7 @@ struct ChoiceRecord {
   ConvChoices choices;
   std::string forced;
   std::function<void()> drop_runners;
+  std::uint64_t version = 0;                        // conv_choices_version()
   std::function<void(const std::string&)> missing;  // null: standard error
 };
 ChoiceRecord& choice_record();

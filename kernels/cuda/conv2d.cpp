@@ -268,6 +268,8 @@ std::string fastest(const std::string& key, const ConvShape& s, const T* a, cons
 template <class Kind, class T>
 const Runner<T>& choose(const ConvShape& s, const T* a, const T* b, T* out, simt::NativeStream stream) {
   static auto* runners = new std::map<std::pair<simt::NativeStream, ConvShape>, Runner<T>>;
+  static std::uint64_t version = 0;
+  if (const std::uint64_t now = conv_choices_version(); version != now) runners->clear(), version = now;
   const auto place = std::pair(stream, s);
   if (const auto known = runners->find(place); known != runners->end()) return known->second;
   const std::string key = key_of<T>(Kind::kName, s);

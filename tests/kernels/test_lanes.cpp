@@ -189,3 +189,26 @@ TEST_CASE("a form that doesn't exist is refused by name") {
   const ConvSpec large{.h = 64, .w = 64, .c = 16, .k = 4, .r = 3, .s = 3, .padding = 1};  // 64 * 64 windows of 144
   CHECK_FALSE(has_form(large, ConvForm::kGathered, Lanes::kChannels));
 }
+
+TEST_CASE("more threads never have a larger share, and one image in Winograd's form is shared by more threads than it has rows of tiles for") {
+  for (const ConvSpec& s : kLayers) {
+    for (const Lanes in_lanes : {Lanes::kImages, Lanes::kChannels}) {
+      for (const ConvForm form : lanes::kConvForms) {
+        if (!has_form(s, form, in_lanes)) continue;
+        INFO(s.to_string() << ", " << name_of(form));
+        const Operands o = random_operands(s, 1);
+        const lanes::Convolution convolution(s, in_lanes, form, {o.w.data(), o.b.data()}, s.tail > 0 ? lanes::ConvWeights{o.tail_w.data(), o.tail_b.data()} : lanes::ConvWeights{}, {}, {});
+        CHECK(convolution.largest_share(1) == 1.0);
+        for (int count = 2; count <= 40; ++count) {
+          CHECK(convolution.largest_share(count) <= convolution.largest_share(count - 1));
+          CHECK(convolution.largest_share(count) >= 1.0 / count);
+        }
+      }
+    }
+  }
+  const ConvSpec s{.h = 16, .w = 16, .c = 32, .k = 32, .r = 3, .s = 3, .padding = 1};  // four rows of tiles, one block of filters
+  const Operands o = random_operands(s, 1);
+  CHECK(lanes::Convolution(s, Lanes::kChannels, ConvForm::kWinograd, {o.w.data(), nullptr}, {}, {}, {}).largest_share(16) == 0.25);
+  const Tensor whole = run(s, Lanes::kChannels, ConvForm::kWinograd, o, {}, {}, true);
+  for (const int parts : {3, 4, 16}) CHECK(same_bytes(run(s, Lanes::kChannels, ConvForm::kWinograd, o, {}, {}, true, parts), whole));
+}

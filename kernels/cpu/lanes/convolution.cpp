@@ -38,7 +38,7 @@ bool has_form(const ConvSpec& s, ConvForm form, Lanes lanes) {
   switch (form) {
     case ConvForm::kDirect: return true;
     case ConvForm::kWinograd:
-      return s.r == 3 && s.s == 3 && s.stride == 1 && s.groups == 1 && (lanes == Lanes::kImages || s.c * s.k <= kMostTransformed);
+      return s.r == 3 && s.s == 3 && s.stride == 1 && s.groups == 1 && (lanes == Lanes::kImages || packed_size<float>(s.k, s.c) <= kMostTransformed);
     case ConvForm::kGathered: return lanes == Lanes::kChannels && s.groups == 1 && s.tail == 0 && gathered_scratch(s) <= kMostGathered;
   }
   return false;
@@ -72,6 +72,15 @@ Convolution::Convolution(const ConvSpec& spec, Lanes lanes, ConvForm form, const
     if (spec.tail > 0) scratch += spec.q() * spec.k;
   }
   scratch_ = scratch * lanes_of(lanes);
+}
+
+double Convolution::largest_share(std::int64_t count) const {
+  std::int64_t parts = spec_.p();
+  if (form_ == ConvForm::kGathered) parts = filter_blocks<float>(spec_.k);
+  if (form_ == ConvForm::kWinograd) {
+    with_element(lanes_, [&]<class Element>(Element) { parts = winograd_parts<Element>(spec_, count); });
+  }
+  return static_cast<double>((parts + count - 1) / count) / static_cast<double>(parts);
 }
 
 Convolution::Parts Convolution::parts() const {

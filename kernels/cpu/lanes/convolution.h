@@ -1,4 +1,4 @@
-// What the two forms of a convolution share.
+// What the forms of a convolution share.
 #pragma once
 
 #include <vector>
@@ -8,6 +8,10 @@
 
 namespace hinge::kernels::lanes {
 
+// Equal parts that a convolution in Winograd's form is cut into for `count` threads.
+template <class Element>
+std::int64_t winograd_parts(const ConvSpec& spec, std::int64_t count);
+
 // Of Winograd's form: elements that it needs beside its operands.
 template <class Element>
 std::int64_t winograd_scratch(const ConvSpec& spec);
@@ -15,7 +19,7 @@ std::int64_t winograd_scratch(const ConvSpec& spec);
 template <class Element>
 std::vector<float> pack_winograd(const ConvSpec& spec, const float* w);
 
-// Shares are of rows of tiles where there are enough of them, else of filters; with a tail, which needs all filters, the first is all.
+// Shares are of rows of tiles, or of blocks of filters where there are more of those and too few rows.
 template <class Element>
 void run_winograd(const Convolution::Parts& conv, const Element* x, const Element* residual, Element* y, Element* scratch, Share share);
 

@@ -153,7 +153,19 @@ Chunk chunk_for(const ConvSpec& s) {
   return {std::min(tile_rows, fit / tile_columns), tile_columns};
 }
 
+// A tail needs all filters of its pixels.
+template <class Element>
+bool shares_filters(const ConvSpec& s, std::int64_t count) {
+  const std::int64_t rows = tiles_along(s.p());
+  return s.tail == 0 && rows < count && filter_blocks<Element>(s.k) > rows;
+}
+
 }  // namespace
+
+template <class Element>
+std::int64_t winograd_parts(const ConvSpec& s, std::int64_t count) {
+  return shares_filters<Element>(s, count) ? filter_blocks<Element>(s.k) : tiles_along(s.p());
+}
 
 template <class Element>
 std::int64_t winograd_scratch(const ConvSpec& s) {
@@ -183,13 +195,12 @@ template <class Element>
 void run_winograd(const Convolution::Parts& conv, const Element* x, const Element* residual, Element* y, Element* scratch, Share share) {
   const ConvSpec& s = conv.spec;
   Rows tile_rows{0, tiles_along(s.p())}, blocks{0, filter_blocks<Element>(s.k)};
-  if (share.count > 1 && tile_rows.end >= share.count) {
-    tile_rows = share.of(tile_rows.end);
-  } else if (share.count > 1 && s.tail == 0) {
+  if (shares_filters<Element>(s, share.count)) {
     blocks = share.of(blocks.end);
-  } else if (share.index > 0) {
-    return;
+  } else {
+    tile_rows = share.of(tile_rows.end);
   }
+  if (tile_rows.begin == tile_rows.end || blocks.begin == blocks.end) return;
   const Rows filters{first_filter<Element>(s.k, blocks.begin), first_filter<Element>(s.k, blocks.end)};
   const Chunk most = chunk_for<Element>(s);
   const std::int64_t p = s.p(), q = s.q(), out = s.channels_out(), packed = packed_size<Element>(s.k, s.c);
@@ -233,6 +244,8 @@ void run_winograd(const Convolution::Parts& conv, const Element* x, const Elemen
   }
 }
 
+template std::int64_t winograd_parts<Vector>(const ConvSpec&, std::int64_t);
+template std::int64_t winograd_parts<float>(const ConvSpec&, std::int64_t);
 template std::int64_t winograd_scratch<Vector>(const ConvSpec&);
 template std::int64_t winograd_scratch<float>(const ConvSpec&);
 template std::vector<float> pack_winograd<Vector>(const ConvSpec&, const float*);
