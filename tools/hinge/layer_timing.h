@@ -20,8 +20,8 @@ struct LayerTimings {
   std::vector<LayerTiming> layers;
 };
 
-// In calls of `batch` images on the device where both lie, the two networks in turns; medians of `rounds`. `compressed` was made from `original`: its layers have the same names, or
-// those names with .0 and .1 behind them.
+// In calls of `batch` images on the device where both lie; medians of `rounds`, on the CPU with the two networks in turns.
+// `compressed` was made from `original`: its layers have the same names, or those names with .0 and .1 behind them.
 LayerTimings layer_timings(const Network& original, const Network& compressed, std::int64_t batch, int rounds = 7);
 
 // {"batch", "method", "layers": [{"layer", "before", "after"}]}; null where there are none.
