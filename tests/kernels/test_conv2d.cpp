@@ -320,3 +320,16 @@ TEST_CASE("a shape says what it is, how large it is and what it costs") {
   CHECK(s.output_size() == 2 * 4 * 4 * 12);
   CHECK(s.macs() == 2 * 4 * 4 * 12 * 3 * 5 * 2);
 }
+
+TEST_CASE("who keeps functions by key sees that choices were set or dropped, and is not told of one that was recorded") {
+  const kernels::ConvChoices before = kernels::conv_choices();
+  const std::uint64_t first = kernels::conv_choices_version();
+  kernels::record_conv_choice("a test's key", "direct");
+  CHECK(kernels::conv_choices_version() == first);
+  kernels::set_conv_choices(before);
+  const std::uint64_t second = kernels::conv_choices_version();
+  CHECK(second != first);
+  kernels::reset_conv();
+  CHECK(kernels::conv_choices_version() != second);
+  kernels::set_conv_choices(before);
+}
