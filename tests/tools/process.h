@@ -89,6 +89,21 @@ inline Outcome run_hinge(const std::vector<std::string>& arguments, const std::s
   return outcome;
 }
 
+// Waits until `holds` says so; two minutes at most, more than a busy machine under a sanitizer takes. Whether it held.
+template <typename Condition>
+bool wait_until(const Condition& holds) {
+  const auto end = std::chrono::steady_clock::now() + std::chrono::minutes(2);
+  while (!holds()) {
+    if (std::chrono::steady_clock::now() > end) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  return true;
+}
+
+// Whether this process has the lock of `folder`. Its handler of signals is there by then: a signal sent after a fixed time
+// may meet a process that has only just been started, and end it as it would any program.
+inline bool has_lock(pid_t process, const std::filesystem::path& folder) { return slurp(folder / ".lock") == std::to_string(process); }
+
 // Starts, sends `signal` after `milliseconds` unless it ended before, and waits.
 inline int run_and_signal(const std::vector<std::string>& arguments, int milliseconds, int signal, const std::filesystem::path& log) {
   const pid_t child = start_hinge(arguments, log);

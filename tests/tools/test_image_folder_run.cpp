@@ -103,7 +103,7 @@ TEST_CASE("Ctrl-C ends the look of hinge pack, which then leaves nothing, and it
   // Stops it with `signal` a little after `begun` says so. What it printed in that time.
   const auto stopped = [&](const std::vector<std::string>& arguments, int signal, const std::function<bool(pid_t)>& begun) {
     const pid_t child = start_hinge(arguments, at("log"));
-    for (int i = 0; i < 2000 && !begun(child); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    CHECK(wait_until([&] { return begun(child); }));
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
     kill(child, signal);
     return Outcome{wait_for(child), slurp(at("log"))};
@@ -113,7 +113,7 @@ TEST_CASE("Ctrl-C ends the look of hinge pack, which then leaves nothing, and it
   for (int i = 0; i < 200; ++i) std::filesystem::create_hard_link(at("large.jpg"), at("pictures/train/cat/large" + std::to_string(i) + ".jpg"));  // many seconds of a core
   const std::vector<std::string> pack = {"pack", "--data-dir", at("pictures"), "--out", at("shards"), "--no-cache", "--loader-threads", "2"};
   for (const int signal : {SIGINT, SIGTERM}) {
-    const Outcome looking = stopped(pack, signal, [&](pid_t) { return std::filesystem::exists(at("shards/.lock")); });
+    const Outcome looking = stopped(pack, signal, [&](pid_t child) { return has_lock(child, at("shards")); });
     CHECK(looking.code == 130);
     CHECK_THAT(looking.output, contains("interrupted; nothing was packed"));
     CHECK(std::distance(std::filesystem::directory_iterator(at("shards")), {}) == 1);

@@ -150,7 +150,7 @@ TEST_CASE("a second process in a run's folder is refused with the id of the firs
   arguments.erase(std::ranges::find(arguments, "--epochs"));
   arguments.erase(std::ranges::find(arguments, "--checkpoint-every"));
   const pid_t first = start_hinge(arguments, b.at("log"));
-  while (!std::filesystem::exists(b.at("run/checkpoint.safetensors"))) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  REQUIRE(wait_until([&] { return std::filesystem::exists(b.at("run/checkpoint.safetensors")); }));
   const std::string expected = fmt::format("{} is in use by process {}", b.at("run").string(), first);
   for (const auto& second : {std::vector<std::string>{"train", "--resume", b.at("run").string()}, b.arguments("train", "run")}) {
     const Outcome outcome = run_hinge(second);
@@ -160,7 +160,11 @@ TEST_CASE("a second process in a run's folder is refused with the id of the firs
   kill(first, SIGTERM);
   CHECK(wait_for(first) == 130);
   // A lock whose process died is nobody's, whatever its file says.
-  CHECK(run_and_signal({"train", "--resume", b.at("run").string()}, 300, SIGKILL, b.at("log")) == 128 + SIGKILL);
-  CHECK_FALSE(slurp(b.at("run/.lock")).empty());
-  CHECK(run_and_signal({"train", "--resume", b.at("run").string()}, 300, SIGINT, b.at("log")) == 130);
+  for (const auto& [signal, code] : {std::pair{SIGKILL, 128 + SIGKILL}, std::pair{SIGINT, 130}}) {
+    const pid_t next = start_hinge({"train", "--resume", b.at("run").string()}, b.at("log"));
+    CHECK(wait_until([&] { return has_lock(next, b.at("run")); }));
+    kill(next, signal);
+    CHECK(wait_for(next) == code);
+    CHECK(has_lock(next, b.at("run")) == (signal == SIGKILL));
+  }
 }
