@@ -4,6 +4,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "compress/prox_sets.h"
 #include "compress/row_column.h"
 #include "engine/core/error.h"
 #include "engine/core/finite.h"
@@ -78,6 +79,9 @@ SparsityMethod sparsity_method_of(const std::string& name) {
 ProximalOptimizer::ProximalOptimizer(std::unique_ptr<Optimizer> nested, std::unique_ptr<Regularizer> regularizer,
                                      std::vector<PenalisedSet> sets, const ProximalOptions& options)
     : nested_(std::move(nested)), regularizer_(std::move(regularizer)), sets_(std::move(sets)), options_(options) {
+  std::vector<std::vector<const void*>> parameters;
+  for (const PenalisedSet& set : sets_) parameters.emplace_back(set.parameters.begin(), set.parameters.end());
+  wave_of_set_ = launch_of_sets(parameters);
   require(options_.every >= 1, "proximal: a step every {}, expected 1 or more", options_.every);
   for (std::size_t a = 0; a < sets_.size() && options_.exact_overlap; ++a) {
     for (std::size_t b = a + 1; b < sets_.size(); ++b) {
@@ -98,20 +102,33 @@ double ProximalOptimizer::step_length(const PenalisedSet& set, float rate) const
 void ProximalOptimizer::prox_on_device(float rate, const Stream& stream) {
   if (!fused_) {
     std::vector<std::vector<kernels::GroupView>> parts;
-    std::vector<std::vector<const void*>> parameters;
-    for (const PenalisedSet& set : sets_) {
-      parts.push_back(set.parts);
-      parameters.emplace_back(set.parameters.begin(), set.parameters.end());
-    }
-    fused_ = std::make_unique<FusedProx>(parts, launch_of_sets(parameters), stream);
+    for (const PenalisedSet& set : sets_) parts.push_back(set.parts);
+    fused_ = std::make_unique<FusedProx>(parts, wave_of_set_, stream);
   }
   std::vector<double> gammas, steps;
   for (const PenalisedSet& set : sets_) gammas.push_back(set.gamma), steps.push_back(step_length(set, rate) * options_.every);
   fused_->step(*regularizer_, gammas, steps);
 }
 
+void ProximalOptimizer::prox_on_cpu(float rate) {
+  std::vector<std::vector<float>> norms(sets_.size());
+  std::size_t taken = 0;
+  for (int wave = 0; taken < sets_.size(); ++wave) {
+    std::vector<std::size_t> which;
+    std::vector<SetStep> steps;
+    for (std::size_t s = 0; s < sets_.size(); ++s) {
+      if (wave_of_set_[s] == wave) which.push_back(s), steps.push_back({sets_[s].parts, step_length(sets_[s], rate) * options_.every});
+    }
+    std::vector<std::vector<float>> here = prox_sets(*regularizer_, steps);
+    for (std::size_t i = 0; i < which.size(); ++i) norms[which[i]] = std::move(here[i]);
+    taken += which.size();
+  }
+  penalty_ = 0.0;
+  for (std::size_t s = 0; s < sets_.size(); ++s) penalty_ += sets_[s].gamma * regularizer_->penalty(std::span<const float>(norms[s]));
+}
+
 void ProximalOptimizer::prox(float rate, const Stream& stream) {
-  if (!stream.device().is_cpu() && overlaps_.empty()) return prox_on_device(rate, stream);
+  if (overlaps_.empty()) return stream.device().is_cpu() ? prox_on_cpu(rate) : prox_on_device(rate, stream);
   penalty_ = 0.0;
   std::map<std::size_t, std::vector<float>> done;  // columns that went with their rows: norms before
   for (std::size_t s = 0; s < sets_.size(); ++s) {

@@ -76,6 +76,7 @@ class ProximalOptimizer final : public Optimizer {
  private:
   double step_length(const PenalisedSet& set, float rate) const;
   void prox(float rate, const Stream& stream);
+  void prox_on_cpu(float rate);
   void prox_on_device(float rate, const Stream& stream);
   void accelerate(const std::map<Parameter*, Tensor>& before);
   std::vector<Tensor> with_subgradients(std::span<Parameter* const> parameters, std::span<const Tensor> gradients, const Stream& stream);
@@ -84,6 +85,7 @@ class ProximalOptimizer final : public Optimizer {
   std::unique_ptr<Regularizer> regularizer_;
   std::vector<PenalisedSet> sets_;
   ProximalOptions options_;
+  std::vector<int> wave_of_set_;                 // the sets of a wave share no parameter and are stepped side by side (launch_of_sets)
   std::map<std::size_t, std::size_t> overlaps_;  // rows set -> the columns set of the same matrix, taken together
   double lambda_ = 0.0;
   double penalty_ = 0.0;

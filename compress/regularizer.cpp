@@ -107,14 +107,6 @@ std::vector<float> norms_of(const kernels::GroupView& part, const Stream& stream
   return {here.values().begin(), here.values().end()};
 }
 
-// A large matrix of rows goes through the cache in pieces, so that scaling finds what the norms have read: 64 Ki floats are
-// a quarter of a core's second-level cache.
-constexpr std::int64_t kPieceFloats = 1 << 16;
-
-bool in_pieces(std::span<const kernels::GroupView> parts, bool separable, const Stream& stream) {
-  return stream.device().is_cpu() && separable && parts.size() == 1 && parts[0].element_stride == 1 && parts[0].groups * parts[0].size > 4 * kPieceFloats;
-}
-
 }  // namespace
 
 std::vector<float> group_norms(std::span<const kernels::GroupView> parts, const Stream& stream) {
@@ -151,6 +143,7 @@ double Regularizer::penalty(std::span<const float> norms) const {
 
 std::vector<double> Regularizer::scales(std::span<const double> norms, double step) const {
   std::vector<double> result;
+  result.reserve(norms.size());
   for (double norm : norms) result.push_back(shrink(norm, step));
   return result;
 }
@@ -162,19 +155,6 @@ std::vector<double> Regularizer::gradient(std::span<const double> norms) const {
 }
 
 std::vector<float> Regularizer::prox(std::span<const kernels::GroupView> parts, double step, const Stream& stream) const {
-  if (in_pieces(parts, info().separable, stream)) {
-    std::vector<float> norms;
-    const kernels::GroupView& whole = parts[0];
-    const std::int64_t groups = std::max<std::int64_t>(1, kPieceFloats / whole.size);
-    for (std::int64_t first = 0; first < whole.groups; first += groups) {
-      kernels::GroupView piece = whole;
-      piece.data += first * whole.group_stride;
-      piece.groups = std::min(groups, whole.groups - first);
-      const std::vector<float> here = prox(piece, step, stream);
-      norms.insert(norms.end(), here.begin(), here.end());
-    }
-    return norms;
-  }
   std::vector<float> norms = group_norms(parts, stream);
   const std::vector<double> wide = scales(widened(norms), step);
   const std::vector<float> factors(wide.begin(), wide.end());

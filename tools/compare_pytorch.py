@@ -10,7 +10,7 @@ work in several forms (a plain loop over layers, torch._foreach, torch.compile; 
 captured as a CUDA graph on a GPU); the ratio is the best of them over hinge. Times are medians of rounds in which nothing is
 read back. --tiny takes small batches, to see on a CPU whether everything works; its times say nothing.
 
-Needs torch in the Python that runs it, and hinge-workload in FOLDER (default: build/cuda or build/cpu). Finished entries of
+Needs torch in the Python that runs it, and hinge-workload in FOLDER (default: build/cuda or build/cpu, as the device is). Finished entries of
 --out are kept, so that a run that was cut off goes on where it stopped. Exits with 1 where the two sides disagree.
 """
 import argparse
@@ -407,7 +407,7 @@ def main():
         sys.exit("compare_pytorch: --device cuda: PyTorch sees no GPU here")
     arguments.compile = arguments.compile and hasattr(torch, "compile")
     if arguments.programs is None:
-        arguments.programs = next((f for f in (ROOT / "build/cuda", ROOT / "build/cpu") if (f / "hinge-workload").exists()), ROOT / "build/cuda")
+        arguments.programs = ROOT / "build" / arguments.device
     if not (arguments.programs / "hinge-workload").exists():
         sys.exit(f"compare_pytorch: {arguments.programs} has no hinge-workload; build the target of that name")
 

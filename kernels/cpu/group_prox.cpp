@@ -22,9 +22,11 @@ double sum_of_squares(const float* x, std::int64_t size) {
     }
   }
   for (std::int64_t lane = 0; j < size; ++j, ++lane) sums[lane] += static_cast<double>(x[j]) * static_cast<double>(x[j]);
-  double total = 0.0;
-  for (const double sum : sums) total += sum;
-  return total;
+  // Halves on each other: five additions behind one another, where 32 would take as long as 400 elements.
+  for (std::int64_t half = kLanes / 2; half > 0; half /= 2) {
+    for (std::int64_t lane = 0; lane < half; ++lane) sums[lane] += sums[lane + half];
+  }
+  return sums[0];
 }
 
 // Groups of stride 1 are columns: they are read along memory, all of a range at once.
