@@ -63,11 +63,12 @@ enum class ConvForm {
   kDirect,    // as the formula says, row by row
   kWinograd,  // F(4x4, 3x3): 2.25 instead of 9 multiplications per output (Lavin & Gray, CVPR 2016)
   kGathered,  // every pixel's window side by side, then as the formula says for all pixels at once: weights are read once
+  kClipped,   // direct, without a border: taps outside the picture are left out
 };
-inline constexpr ConvForm kConvForms[] = {ConvForm::kDirect, ConvForm::kWinograd, ConvForm::kGathered};
+inline constexpr ConvForm kConvForms[] = {ConvForm::kDirect, ConvForm::kWinograd, ConvForm::kGathered, ConvForm::kClipped};
 const char* name_of(ConvForm form);
 // Winograd's form exists for 3x3 filters of stride 1 without groups, for one image up to 4.5 MiB of transformed weights; the gathered form for one
-// image, without groups or a tail, where its windows fit in a core's cache: the wide layers on tiny pictures.
+// image, without groups or a tail, where its windows fit in a core's cache: the wide layers on tiny pictures. The clipped form exists where at most 80 % of all taps lie inside.
 bool has_form(const ConvSpec& spec, ConvForm form, Lanes lanes);
 
 // w : [K, R, S, C/groups] as in conv2d, b : [K] or null.

@@ -84,12 +84,12 @@ TEST_CASE("times on the way to a target: progress is 0 at the dense network and 
   const Structure structure = structure_of(Mode::kPrune);
   const Budget budget(structure, std::make_shared<SteppedClock>());
   const Target target = latency(0.5);
-  CHECK(target.progress(budget.dense(), budget.dense()) == Approx(0.0).margin(1e-12));
+  CHECK(target.progress(budget.dense(), budget.dense()) == testing::Approx(0.0).margin(1e-12));
   Size half = budget.dense();
   half.seconds *= 0.5;
-  CHECK(target.progress(half, budget.dense()) == Approx(1.0));
+  CHECK(target.progress(half, budget.dense()) == testing::Approx(1.0));
   CHECK(target.met_by(half, budget.dense()));
-  CHECK(target.at(0.5, budget.dense()).latency == Approx(0.75));
+  CHECK(target.at(0.5, budget.dense()).latency == testing::Approx(0.75));
 }
 
 TEST_CASE("a plan keeps its target in time and the predicted seconds through JSON") {
@@ -112,7 +112,7 @@ TEST_CASE("the measured clock gives the dense network the time it was measured t
     const nlohmann::json table = clock->table();
     REQUIRE(table.at("calls").size() == 1);
     const double whole = table.at("calls").front().at("seconds");
-    CHECK(budget.dense().seconds == Approx(whole).epsilon(1e-9));
+    CHECK(budget.dense().seconds == testing::Approx(whole).epsilon(1e-9));
     // A call is known by what its layers are known by: another processor's, or one of before a faster form, is measured again.
     const std::string key = table.at("calls").begin().key(), machine = LaneStopwatch(kernels::lanes::Lanes::kImages).machine();
     REQUIRE_THAT(key, testing::contains(machine));
@@ -146,7 +146,7 @@ TEST_CASE("layer times are what was measured on the grid, between it they lie be
   }
   times.add_json(json);
   for (std::int64_t c : {1, 2, 7, 8, 31, 32}) {  // bilinear in c and k: so is what the table holds
-    for (std::int64_t k : {1, 3, 8, 15, 32}) CHECK(times.seconds(full, with(c, k)) == Approx(1.0 + static_cast<double>(c) + 100.0 * static_cast<double>(k * c)));
+    for (std::int64_t k : {1, 3, 8, 15, 32}) CHECK(times.seconds(full, with(c, k)) == testing::Approx(1.0 + static_cast<double>(c) + 100.0 * static_cast<double>(k * c)));
   }
   CHECK(times.measured() == 0);
   json["machine"] = "an abacus";

@@ -85,6 +85,10 @@ const std::vector<ConvSpec> kLayers = {
     {.h = 9, .w = 7, .c = 5, .k = 7, .r = 3, .s = 3, .padding = 1},
     {.h = 4, .w = 4, .c = 33, .k = 31, .r = 3, .s = 3, .padding = 1},
     {.h = 1, .w = 1, .c = 9, .k = 17, .r = 3, .s = 3, .padding = 1},
+    {.h = 5, .w = 71, .c = 3, .k = 5, .r = 3, .s = 3, .padding = 1},  // more tiles beside each other than are transformed at once
+    {.h = 2, .w = 2, .c = 31, .k = 33, .r = 3, .s = 3, .padding = 1},
+    {.h = 4, .w = 3, .c = 5, .k = 9, .r = 3, .s = 3, .stride = 2, .padding = 1, .tail = 17},
+    {.h = 2, .w = 3, .c = 6, .k = 8, .r = 5, .s = 3, .padding = 2, .groups = 2},
     {.h = 6, .w = 11, .c = 4, .k = 129, .r = 3, .s = 3},
     {.h = 9, .w = 8, .c = 6, .k = 10, .r = 3, .s = 3, .stride = 2, .padding = 1},
     {.h = 7, .w = 7, .c = 12, .k = 20, .stride = 2},
@@ -127,7 +131,7 @@ TEST_CASE("a convolution with images or filters in the lanes is the sum it is de
   }
 }
 
-TEST_CASE("the gathered form adds in the direct form's order: the same bytes, however many share the work") {
+TEST_CASE("the gathered form adds in the direct form's order, to the same bytes, however many share the work") {
   int layers = 0;
   for (const ConvSpec& s : kLayers) {
     if (!has_form(s, ConvForm::kGathered, Lanes::kChannels)) continue;
@@ -138,6 +142,23 @@ TEST_CASE("the gathered form adds in the direct form's order: the same bytes, ho
     ++layers;
   }
   CHECK(layers >= 10);
+}
+
+TEST_CASE("the clipped form leaves out what is zero and adds the rest in the direct form's order, to the same bytes") {
+  int layers = 0;
+  for (const ConvSpec& s : kLayers) {
+    for (const Lanes in_lanes : {Lanes::kImages, Lanes::kChannels}) {
+      if (!has_form(s, ConvForm::kClipped, in_lanes)) continue;
+      INFO(s.to_string() << ", lanes " << name_of(in_lanes));
+      const Operands o = random_operands(s, 2);
+      const Tensor direct = run(s, in_lanes, ConvForm::kDirect, o, {.low = -3.0f}, {.low = 0.0f}, true);
+      for (int parts : {1, 2, 5}) CHECK(same_bytes(run(s, in_lanes, ConvForm::kClipped, o, {.low = -3.0f}, {.low = 0.0f}, true, parts), direct));
+      ++layers;
+    }
+  }
+  CHECK(layers >= 14);
+  CHECK_FALSE(has_form({.h = 8, .w = 8, .c = 3, .k = 16, .r = 3, .s = 3, .padding = 1}, ConvForm::kClipped, Lanes::kImages));  // 92 % squared lie inside
+  CHECK_FALSE(has_form({.h = 2, .w = 2, .c = 3, .k = 16}, ConvForm::kClipped, Lanes::kImages));                                // nothing lies outside
 }
 
 TEST_CASE("a Winograd convolution may write over its residual") {

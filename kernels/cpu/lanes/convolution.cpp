@@ -1,5 +1,5 @@
-// A convolution on one block of images: weights packed once, then the direct form. The others are in winograd.cpp and
-// gathered.cpp.
+// A convolution on one block of images: weights packed once, then the direct form. The others are in winograd.cpp,
+// gathered.cpp and clipped.cpp.
 #include "kernels/cpu/lanes/convolution.h"
 
 #include <algorithm>
@@ -13,6 +13,7 @@ namespace {
 constexpr std::int64_t kMostGathered = 1 << 18;     // floats: 1 MiB, half of a core's second cache
 constexpr std::int64_t kMostTransformed = 1 << 15;  // weights of a channel and a filter: 4.5 MiB of transforms, for one image
 constexpr std::int64_t kManyWeights = 1 << 17;      // floats: half a MiB
+constexpr double kMostInside = 0.8;                 // of the taps, where leaving out the others is worth a try: pictures of up to 4x4 for 3x3 filters
 
 }  // namespace
 
@@ -28,7 +29,7 @@ std::string ConvSpec::to_string() const {
 }
 
 const char* name_of(ConvForm form) {
-  constexpr std::array names = {"direct", "winograd", "gathered"};
+  constexpr std::array names = {"direct", "winograd", "gathered", "clipped"};
   return names[static_cast<std::size_t>(form)];
 }
 
@@ -40,6 +41,7 @@ bool has_form(const ConvSpec& s, ConvForm form, Lanes lanes) {
     case ConvForm::kWinograd:
       return s.r == 3 && s.s == 3 && s.stride == 1 && s.groups == 1 && (lanes == Lanes::kImages || packed_size<float>(s.k, s.c) <= kMostTransformed);
     case ConvForm::kGathered: return lanes == Lanes::kChannels && s.groups == 1 && s.tail == 0 && gathered_scratch(s) <= kMostGathered;
+    case ConvForm::kClipped: return share_inside(s) <= kMostInside;
   }
   return false;
 }
@@ -67,6 +69,8 @@ Convolution::Convolution(const ConvSpec& spec, Lanes lanes, ConvForm form, const
     scratch = lanes == Lanes::kImages ? winograd_scratch<Vector>(spec) : winograd_scratch<float>(spec);
   } else if (form == ConvForm::kGathered) {
     scratch = gathered_scratch(spec);
+  } else if (form == ConvForm::kClipped) {
+    scratch = spec.tail > 0 ? spec.p() * spec.q() * spec.k : 0;
   } else {
     if (spec.padding > 0) scratch += (spec.h + 2 * spec.padding) * (spec.w + 2 * spec.padding) * spec.c;
     if (spec.tail > 0) scratch += spec.q() * spec.k;
@@ -92,6 +96,7 @@ void Convolution::run(const float* x, const float* residual, float* y, float* sc
   if (form_ == ConvForm::kGathered) return run_gathered(parts(), x, residual, y, scratch, share);
   with_element(lanes_, [&]<class Element>(Element) {
     if (form_ == ConvForm::kWinograd) return run_winograd(parts(), as<Element>(x), as<Element>(residual), as<Element>(y), as<Element>(scratch), share);
+    if (form_ == ConvForm::kClipped) return run_clipped(parts(), as<Element>(x), as<Element>(residual), as<Element>(y), as<Element>(scratch), share.of(spec_.p()));
     run_direct(parts(), as<Element>(x), as<Element>(residual), as<Element>(y), as<Element>(scratch), share.of(spec_.p()));
   });
 }
@@ -129,7 +134,7 @@ void run_direct(const Convolution::Parts& conv, const Element* x, const Element*
   const Window window = s.groups == 1 ? Window{.outer = s.r, .outer_stride = row_stride, .inner = 1, .inner_stride = 0, .length = s.s * s.c}
                                       : Window{.outer = s.r, .outer_stride = row_stride, .inner = s.s, .inner_stride = s.c, .length = c};
   const PixelRow row{.pixels = q, .x_step = s.stride * s.c, .y_step = s.k};
-  const std::int64_t packed = packed_size<Element>(k, window.size()), blocks = filter_blocks<Element>(k);
+  const std::int64_t packed = packed_size<Element>(k, window.filter_size()), blocks = filter_blocks<Element>(k);
   const bool tail = s.tail > 0;
   // Weights that a core's caches don't hold are read once for all rows, block of filters by block, and not once for each row.
   const std::int64_t together = packed > kManyWeights && !tail ? 1 : blocks;

@@ -26,6 +26,11 @@ void run_winograd(const Convolution::Parts& conv, const Element* x, const Elemen
 template <class Element>
 void run_direct(const Convolution::Parts& conv, const Element* x, const Element* residual, Element* y, Element* scratch, Rows rows);
 
+// Of all taps of all pixels, the part that lies inside the picture.
+double share_inside(const ConvSpec& s);
+template <class Element>
+void run_clipped(const Convolution::Parts& conv, const Element* x, const Element* residual, Element* y, Element* scratch, Rows rows);
+
 // Rows [begin, end) of x, counted with the border of zeros that the result has: no pixel needs to know where the
 // picture ends. Returns `padded`.
 template <class Element>

@@ -31,7 +31,7 @@ struct Compute {
     }
     const Window& window = tile.window;
     const float* w = tile.w;
-    for (std::int64_t o = 0; o < window.outer; ++o) {
+    for (std::int64_t o = 0; o < window.outer; ++o, w += window.gap * V * kLanes) {
       for (std::int64_t i = 0; i < window.inner; ++i) {
         const float* run = tile.x + o * window.outer_stride + i * window.inner_stride;
         for (std::int64_t j = 0; j < window.length; ++j, w += V * kLanes) {
@@ -80,16 +80,16 @@ std::int64_t first_filter<float>(std::int64_t k, std::int64_t block) {
 template <>
 void product<float>(const Window& window, const PixelRow& row, std::int64_t k, const float* x, const float* packed, const float* b,
                     const float* residual, Clamp clamp, float* y, BlockRange blocks) {
-  packed += kBlocks.begin(k, blocks.begin) * window.size();
+  packed += kBlocks.begin(k, blocks.begin) * window.filter_size();
   for (std::int64_t block = blocks.begin; block < std::min(blocks.end, kBlocks.count(k)); ++block) {
     const std::int64_t begin = kBlocks.begin(k, block), width = kBlocks.begin(k, block + 1) - begin, vectors = width / kLanes;
     const auto& computes = kTable[static_cast<std::size_t>(vectors)];
     for_pieces(row.pixels, pixels_for(static_cast<int>(vectors)), [&](std::int64_t first, std::int64_t count) {
       const std::int64_t at = first * row.y_step + begin;
-      computes[static_cast<std::size_t>(count)]({window, x + first * row.x_step, row.x_step, packed, b != nullptr ? b + begin : nullptr,
+      computes[static_cast<std::size_t>(count)]({window, x + first * row.x_step, row.x_step, packed + window.begin * width, b != nullptr ? b + begin : nullptr,
                                                  residual != nullptr ? residual + at : nullptr, clamp, y + at, row.y_step, k - begin});
     });
-    packed += width * window.size();
+    packed += width * window.filter_size();
   }
 }
 

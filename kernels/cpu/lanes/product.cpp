@@ -30,7 +30,7 @@ struct Compute {
     }
     const Window& window = tile.window;
     const float* w = tile.w;
-    for (std::int64_t o = 0; o < window.outer; ++o) {
+    for (std::int64_t o = 0; o < window.outer; ++o, w += window.gap * K) {
       for (std::int64_t i = 0; i < window.inner; ++i) {
         const Vector* run = tile.x + o * window.outer_stride + i * window.inner_stride;
         for (std::int64_t j = 0; j < window.length; ++j, w += K) {
@@ -79,16 +79,16 @@ std::int64_t first_filter<Vector>(std::int64_t k, std::int64_t block) {
 template <>
 void product<Vector>(const Window& window, const PixelRow& row, std::int64_t k, const Vector* x, const float* packed, const float* b,
                      const Vector* residual, Clamp clamp, Vector* y, BlockRange blocks) {
-  packed += kBlocks.begin(k, blocks.begin) * window.size();
+  packed += kBlocks.begin(k, blocks.begin) * window.filter_size();
   for (std::int64_t block = blocks.begin; block < std::min(blocks.end, kBlocks.count(k)); ++block) {
     const std::int64_t begin = kBlocks.begin(k, block), filters = kBlocks.begin(k, block + 1) - begin;
     const auto& computes = kTable[static_cast<std::size_t>(filters)];
     for_pieces(row.pixels, pixels_for(static_cast<int>(filters)), [&](std::int64_t first, std::int64_t count) {
       const std::int64_t at = first * row.y_step + begin;
-      computes[static_cast<std::size_t>(count)]({window, x + first * row.x_step, row.x_step, packed, b != nullptr ? b + begin : nullptr,
+      computes[static_cast<std::size_t>(count)]({window, x + first * row.x_step, row.x_step, packed + window.begin * filters, b != nullptr ? b + begin : nullptr,
                                                  residual != nullptr ? residual + at : nullptr, clamp, y + at, row.y_step});
     });
-    packed += filters * window.size();
+    packed += filters * window.filter_size();
   }
 }
 

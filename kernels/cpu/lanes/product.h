@@ -21,7 +21,9 @@ void pack_filters(std::int64_t k, std::int64_t window, const float* w, float* pa
 
 struct Window {  // strides in elements
   std::int64_t outer = 1, outer_stride = 0, inner = 1, inner_stride = 0, length = 1;
-  std::int64_t size() const { return outer * inner * length; }
+  // A part of a filter: where it begins, what is left out behind each outer run, and the whole filter's size (0: it is whole).
+  std::int64_t begin = 0, gap = 0, filter = 0;
+  std::int64_t filter_size() const { return filter > 0 ? filter : outer * inner * length; }
 };
 
 struct PixelRow {  // steps in elements

@@ -7,6 +7,7 @@
 // any number of channels is as good as another; with one image a register holds neighbouring channels.
 #include <algorithm>
 
+#include "kernels/cpu/lanes/blocks.h"
 #include "kernels/cpu/lanes/convolution.h"
 
 namespace hinge::kernels::lanes {
@@ -73,29 +74,45 @@ void transform_filter(const double* g, int step, double* u, int u_step) {
   u[5 * u_step] = g2;
 }
 
-// The picture's 6x6 pixels whose output begins at (p, q); v[point] gets the transforms of all channels.
+// Tiles beside each other are transformed together: down a column of six pixels once, where two tiles meet there too. So many
+// that what lies between the two halves is 13 kB.
+constexpr std::int64_t kTilesBeside = 8;
+
+// The 6x6 pixels of `tiles` tiles beside each other, the first of whose outputs begins at (p, q); v[point] gets the transforms
+// of all channels, tile by tile. A zero has as many channels as x.
 template <class Element>
-void tile_in(const ConvSpec& s, const Element* x, const Element* zeros, std::int64_t p, std::int64_t q, Element* v, std::int64_t step) {
-  const Element* pixels[kPoints];
+void tiles_in(const ConvSpec& s, const Element* x, const Element* zeros, std::int64_t p, std::int64_t q, std::int64_t tiles, Element* v, std::int64_t step) {
+  constexpr std::int64_t kWidth = kTilesBeside * kOut + 2;
+  const Element* rows[kTile];
+  std::int64_t pixel[kTile];  // from one to the next
   for (int i = 0; i < kTile; ++i) {
-    for (int j = 0; j < kTile; ++j) {
-      const std::int64_t h = p - s.padding + i, w = q - s.padding + j;
-      pixels[i * kTile + j] = h >= 0 && h < s.h && w >= 0 && w < s.w ? x + (h * s.w + w) * s.c : zeros;
-    }
+    const std::int64_t h = p - s.padding + i;
+    const bool inside = h >= 0 && h < s.h;
+    rows[i] = inside ? x + h * s.w * s.c : zeros, pixel[i] = inside ? s.c : 0;
+  }
+  const std::int64_t left = q - s.padding, width = tiles * kOut + 2, first = std::clamp<std::int64_t>(-left, 0, width), last = std::clamp<std::int64_t>(s.w - left, first, width);
+  Vector t[kTile][kWidth];
+  for (std::int64_t i = 0; i < kTile; ++i) {
+    std::fill_n(t[i], first, Vector{});
+    std::fill(t[i] + last, t[i] + width, Vector{});
   }
   for (std::int64_t c = 0; c < s.c; c += kChannels<Element>) {
     const std::int64_t count = s.c - c;
-    Vector d[kPoints], t[kPoints];
-    for (int i = 0; i < kPoints; ++i) d[i] = load(pixels[i] + c, count);
-    for (int j = 0; j < kTile; ++j) transform_in(d + j, kTile, t + j, kTile);
-    for (int i = 0; i < kTile; ++i) {
-      Element* to = v + i * kTile * step + c;
-      if constexpr (kChannels<Element> == 1) {  // by way of the stack 3 % of a compressed ResNet-56
-        transform_in(t + i * kTile, 1, to, step);
-      } else {
-        Vector u[kTile];
-        transform_in(t + i * kTile, 1, u, 1);
-        for (int j = 0; j < kTile; ++j) store(to + j * step, u[j], count);
+    for (std::int64_t j = first; j < last; ++j) {
+      Vector d[kTile];
+      for (int i = 0; i < kTile; ++i) d[i] = load(rows[i] + (left + j) * pixel[i] + c, count);
+      transform_in(d, 1, t[0] + j, kWidth);
+    }
+    for (std::int64_t tile = 0; tile < tiles; ++tile) {
+      for (int i = 0; i < kTile; ++i) {
+        Element* to = v + tile * s.c + i * kTile * step + c;
+        if constexpr (kChannels<Element> == 1) {  // by way of the stack 3 % of a compressed ResNet-56
+          transform_in(t[i] + tile * kOut, 1, to, step);
+        } else {
+          Vector u[kTile];
+          transform_in(t[i] + tile * kOut, 1, u, 1);
+          for (int j = 0; j < kTile; ++j) store(to + j * step, u[j], count);
+        }
       }
     }
   }
@@ -213,8 +230,10 @@ void run_winograd(const Convolution::Parts& conv, const Element* x, const Elemen
     for (std::int64_t column = 0; column < tiles_along(q); column += most.columns) {
       const Chunk chunk{std::min(most.rows, tile_rows.end - row), std::min(most.columns, tiles_along(q) - column)};
       const std::int64_t tiles = chunk.tiles(), v_step = point_step<Element>(tiles, s.c), m_step = point_step<Element>(tiles, s.k);
-      for (std::int64_t t = 0; t < tiles; ++t) {
-        tile_in(s, x, zeros, (row + t / chunk.columns) * kOut, (column + t % chunk.columns) * kOut, v + t * s.c, v_step);
+      for (std::int64_t r = 0; r < chunk.rows; ++r) {
+        for_pieces(chunk.columns, kTilesBeside, [&](std::int64_t first, std::int64_t count) {
+          tiles_in(s, x, zeros, (row + r) * kOut, (column + first) * kOut, count, v + (r * chunk.columns + first) * s.c, v_step);
+        });
       }
       for (std::int64_t point = 0; point < kPoints; ++point) {
         product<Element>({.length = s.c}, {.pixels = tiles, .x_step = s.c, .y_step = s.k}, s.k, v + point * v_step, conv.weights + point * packed,
