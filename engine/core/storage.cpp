@@ -1,6 +1,7 @@
 #include "engine/core/storage.h"
 
 #include <cstdlib>
+#include <cstring>
 #include <map>
 #include <mutex>
 #include <new>
@@ -10,6 +11,7 @@
 #include "engine/core/block_cache.h"
 #include "engine/core/error.h"
 #include "engine/core/fault.h"
+#include "kernels/simt/poison.h"
 
 namespace hinge {
 namespace {
@@ -23,9 +25,48 @@ std::size_t round_up(std::size_t bytes) {
   return bytes == 0 ? kAlignment : (bytes + step - 1) / step * step;
 }
 
+// Under AddressSanitizer a block is its owner's alone, and not beyond what was asked for; what nobody has written is NaN.
 class CpuCache {
  public:
-  std::byte* take(std::size_t rounded) {
+  std::byte* take(std::size_t bytes, std::size_t rounded) {
+    std::byte* block = take_block(rounded);
+    if constexpr (simt::kAddressSanitizer) {
+      simt::unpoison(block, bytes);
+      std::memset(block, 0xff, bytes);
+      simt::poison(block + bytes, rounded - bytes);
+    }
+    return block;
+  }
+
+  void give(std::byte* block, std::size_t rounded) noexcept {
+    simt::poison(block, rounded);
+    std::lock_guard lock(mutex_);
+    use_.used -= rounded;
+    try {
+      free_[rounded].push_back(block);
+      use_.cached += rounded;
+    } catch (const std::bad_alloc&) {
+      simt::unpoison(block, rounded);
+      std::free(block);
+    }
+  }
+
+  MemoryUse use() {
+    std::lock_guard lock(mutex_);
+    return use_;
+  }
+  void reset_peak() {
+    std::lock_guard lock(mutex_);
+    use_.peak = use_.used;
+  }
+  void release() {
+    std::lock_guard lock(mutex_);
+    release_locked();
+  }
+  ~CpuCache() { release_locked(); }
+
+ private:
+  std::byte* take_block(std::size_t rounded) {
     std::lock_guard lock(mutex_);
     std::byte* block = nullptr;
     if (auto found = free_.find(rounded); found != free_.end() && !found->second.empty()) {
@@ -46,39 +87,16 @@ class CpuCache {
     return block;
   }
 
-  void give(std::byte* block, std::size_t rounded) noexcept {
-    std::lock_guard lock(mutex_);
-    use_.used -= rounded;
-    try {
-      free_[rounded].push_back(block);
-      use_.cached += rounded;
-    } catch (const std::bad_alloc&) {
-      std::free(block);
-    }
-  }
-
-  MemoryUse use() {
-    std::lock_guard lock(mutex_);
-    return use_;
-  }
-  void reset_peak() {
-    std::lock_guard lock(mutex_);
-    use_.peak = use_.used;
-  }
-  void release() {
-    std::lock_guard lock(mutex_);
-    release_locked();
-  }
-  ~CpuCache() { release_locked(); }
-
- private:
   // nullptr where the system has no more.
   static std::byte* allocate(std::size_t bytes) {
     return error_in(Call::kAllocate) != 0 ? nullptr : static_cast<std::byte*>(std::aligned_alloc(kAlignment, bytes));
   }
   void release_locked() {
     for (auto& [size, blocks] : free_) {
-      for (std::byte* block : blocks) std::free(block);
+      for (std::byte* block : blocks) {
+        simt::unpoison(block, size);
+        std::free(block);
+      }
     }
     free_.clear();
     use_.cached = 0;
@@ -143,7 +161,7 @@ int set_current_pool(Device device, int pool) {
 
 Storage::Storage(std::size_t bytes, Device device)
     : bytes_(bytes), rounded_(round_up(bytes)), device_(device) {
-  data_ = device.is_cpu() ? cpu_cache().take(rounded_) : device_cache(device).locked([&](BlockCache& cache) { return cache.take(bytes); });
+  data_ = device.is_cpu() ? cpu_cache().take(bytes_, rounded_) : device_cache(device).locked([&](BlockCache& cache) { return cache.take(bytes); });
 }
 
 Storage::~Storage() {

@@ -101,7 +101,8 @@ Score score(const Tensor& logits, const Tensor& labels, const Stream& stream) {
       static_cast<float*>(nullptr));
   const Tensor correct = top_counts(logits, labels, stream).to(Device{});
   double sum = 0.0;
-  for (const float loss : losses.to(Device{}).values()) sum += static_cast<double>(loss);
+  const Tensor each = losses.to(Device{});  // by name: a range-for keeps no temporary alive whose values it runs over
+  for (const float loss : each.values()) sum += static_cast<double>(loss);
   return {.images = rows,
           .top1 = correct.data<std::int64_t>()[0],
           .top5 = correct.data<std::int64_t>()[1],

@@ -25,12 +25,11 @@ inline dnnl::convolution_forward::primitive_desc forward_descriptor(const ConvMe
                                                                     dnnl::algorithm algorithm,
                                                                     dnnl::prop_kind kind,
                                                                     const dnnl::primitive_attr& attr) {
-  using Forward = dnnl::convolution_forward;
 #if DNNL_VERSION_MAJOR >= 3
   return {onednn_engine(), kind, algorithm, m.x, m.w, m.b, m.y,
           m.stride, m.padding, m.padding, attr, true};
 #else
-  const auto make = [&]() -> Forward::desc {
+  const auto make = [&]() -> dnnl::convolution_forward::desc {
     if (m.b.is_zero()) return {kind, algorithm, m.x, m.w, m.y, m.stride, m.padding, m.padding};
     return {kind, algorithm, m.x, m.w, m.b, m.y, m.stride, m.padding, m.padding};
   };

@@ -3,13 +3,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#if __has_include(<sanitizer/asan_interface.h>)
-#include <sanitizer/asan_interface.h>
-#else
-#define ASAN_POISON_MEMORY_REGION(address, size) (static_cast<void>(address), static_cast<void>(size))
-#define ASAN_UNPOISON_MEMORY_REGION(address, size) (static_cast<void>(address), static_cast<void>(size))
-#endif
-
 #include <cstdint>
 #include <cstring>
 #include <map>
@@ -21,6 +14,7 @@
 #include "kernels/simt/device.h"
 #include "kernels/simt/emulator.h"
 #include "kernels/simt/memory.h"
+#include "kernels/simt/poison.h"
 
 namespace simt {
 
@@ -115,7 +109,7 @@ void* reserve(std::size_t bytes, int) {
 void unreserve(void* memory, int) noexcept {
   Device& d = device();
   const auto found = d.segments.find(memory);
-  ASAN_UNPOISON_MEMORY_REGION(memory, found->second);
+  unpoison(memory, found->second);
   munmap(memory, whole_pages(found->second));
   d.reserved -= found->second;
   d.segments.erase(found);
@@ -123,13 +117,13 @@ void unreserve(void* memory, int) noexcept {
 
 void handed_out(void* block, std::size_t bytes, std::size_t rounded) {
   const emulator::DeviceAccess access;
-  ASAN_UNPOISON_MEMORY_REGION(block, bytes);
+  unpoison(block, bytes);
   std::memset(block, 0xff, bytes);
   // What is free during a capture is scratch in every replay, and so are the ends of blocks.
-  if (!device().capture) ASAN_POISON_MEMORY_REGION(static_cast<std::byte*>(block) + bytes, rounded - bytes);
+  if (!device().capture) poison(static_cast<std::byte*>(block) + bytes, rounded - bytes);
 }
 void taken_back(void* block, std::size_t rounded) noexcept {
-  if (!device().capture) ASAN_POISON_MEMORY_REGION(block, rounded);
+  if (!device().capture) poison(block, rounded);
 }
 
 // Streams are told apart by their addresses and nothing else: the emulator has done everything when a call returns.

@@ -7,15 +7,9 @@
 #include <new>
 #include <utility>
 
-#if defined(__SANITIZE_ADDRESS__)
-#define SIMT_ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SIMT_ASAN 1
-#endif
-#endif
+#include "kernels/simt/poison.h"
+
 #ifdef SIMT_ASAN
-#include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #define SIMT_NO_ASAN __attribute__((no_sanitize("address")))
 #else
@@ -106,7 +100,7 @@ std::byte* StackPool::take() {
 
 void StackPool::give(std::byte* stack, [[maybe_unused]] bool abandoned) {
 #ifdef SIMT_ASAN
-  if (abandoned) __asan_unpoison_memory_region(stack, kStackBytes);
+  if (abandoned) unpoison(stack, kStackBytes);
 #endif
   free_.push_back(stack);
 }

@@ -1,6 +1,9 @@
 #include "engine/core/storage.h"
 
+#include <cmath>
+
 #include "engine/core/tensor.h"
+#include "kernels/simt/poison.h"
 #include "tests/support/catch.h"
 
 using namespace hinge;
@@ -25,6 +28,25 @@ TEST_CASE("a block that was let go of is used again for the next tensor of its s
   CHECK(Tensor::empty({12345}).data() == first);
   release_cached_memory({});
   CHECK(memory_use({}).cached == 0);
+}
+
+TEST_CASE("under AddressSanitizer a tensor's owner alone may touch it, not beyond its end, and nobody once it is gone") {
+  for (const std::int64_t size : {1, 15, 16, 17, 1000, 1 << 19}) {
+    INFO(size);
+    const std::byte* begin = nullptr;
+    const std::byte* end = nullptr;
+    {
+      const Tensor tensor = Tensor::empty({size});
+      begin = reinterpret_cast<const std::byte*>(tensor.data()), end = begin + tensor.bytes();
+      CHECK_FALSE(simt::is_poisoned(begin));
+      CHECK_FALSE(simt::is_poisoned(end - 1));
+      CHECK(simt::is_poisoned(end) == simt::kAddressSanitizer);
+      // What nobody has written is NaN there.
+      if (simt::kAddressSanitizer) CHECK(std::isnan(tensor.data()[size - 1]));
+    }
+    CHECK(simt::is_poisoned(begin) == simt::kAddressSanitizer);
+    CHECK(simt::is_poisoned(end - 1) == simt::kAddressSanitizer);
+  }
 }
 
 TEST_CASE("the peak is the most that was in use since it was reset") {

@@ -39,10 +39,10 @@ TEST_CASE("copies of a tensor share elements, a clone has its own") {
 }
 
 TEST_CASE("new tensors hold what their maker says") {
-  for (float value : Tensor::zeros({33}).values()) CHECK(value == 0.0f);
-  for (float value : Tensor::full({33}, 2.5f).values()) CHECK(value == 2.5f);
-  for (std::int64_t value : Tensor::zeros({7}, DType::kInt64).values<std::int64_t>())
-    CHECK(value == 0);
+  const Tensor zeros = Tensor::zeros({33}), full = Tensor::full({33}, 2.5f), integers = Tensor::zeros({7}, DType::kInt64);
+  for (float value : zeros.values()) CHECK(value == 0.0f);
+  for (float value : full.values()) CHECK(value == 2.5f);
+  for (std::int64_t value : integers.values<std::int64_t>()) CHECK(value == 0);
   CHECK(Tensor::empty({3, 0}).size() == 0);
   CHECK(Tensor::zeros({}).item() == 0.0f);
   CHECK(Tensor::zeros({5}, DType::kFloat64).bytes() == 40);

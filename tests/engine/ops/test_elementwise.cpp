@@ -17,8 +17,8 @@ namespace {
 // Which elements dropout keeps, found from its effect on ones.
 std::vector<bool> kept(std::int64_t size, const DropoutOptions& options) {
   std::vector<bool> keep;
-  for (float value : dropout(Tensor::full({size}, 1.0f), options, {}).values())
-    keep.push_back(value != 0.0f);
+  const Tensor of_ones = dropout(Tensor::full({size}, 1.0f), options, {});
+  for (float value : of_ones.values()) keep.push_back(value != 0.0f);
   return keep;
 }
 

@@ -91,7 +91,8 @@ TEST_CASE("equal logits cost log K, and a student that equals its teacher nothin
   const Tensor loss =
       classification_loss(logits, labels, logits.detached(), {.distillation_weight = 1.0f}, {});
   CHECK(std::fabs(loss.item()) <= 1e-12f);
-  for (float value : gradients(loss, std::vector{logits}, {})[0].values()) CHECK(value == 0.0f);
+  const Tensor gradient = gradients(loss, std::vector{logits}, {})[0];
+  for (float value : gradient.values()) CHECK(value == 0.0f);
 }
 
 TEST_CASE("logits of a thousand neither overflow nor lose the loss; NaN stays NaN") {
@@ -99,7 +100,8 @@ TEST_CASE("logits of a thousand neither overflow nor lose the loss; NaN stays Na
   const Tensor loss = classification_loss(logits, labels_of({1, 2}), {}, {}, {});
   const double want = (1000.0 + std::log1p(std::exp(-1.0)) + 1.0) / 2.0;
   CHECK(std::fabs(static_cast<double>(loss.item()) - want) <= 4.0 * kEpsilon * want);
-  for (float value : gradients(loss, std::vector{logits}, {})[0].values())
+  const Tensor gradient = gradients(loss, std::vector{logits}, {})[0];
+  for (float value : gradient.values())
     CHECK(std::isfinite(value));
   CHECK(std::isnan(
       classification_loss(Tensor::from({1, 2}, {NAN, 0}), labels_of({1}), {}, {}, {}).item()));
