@@ -13,7 +13,7 @@
 namespace hinge::compress {
 
 // wave[i]: the launch that takes set i, given the parameters each set lies in; 0 is the first. A set comes after all
-// earlier sets that it shares a parameter with.
+// earlier sets that it shares a parameter with. On the CPU a launch is a call of prox_sets.
 std::vector<int> launch_of_sets(const std::vector<std::vector<const void*>>& parameters_of_set);
 
 class FusedProx {

@@ -1,8 +1,8 @@
 // The proximal step of many sets on the CPU, side by side on OpenMP's threads: each takes its share of every set's groups.
 //
 // A network's matrices are small: ResNet-56 has 55 of 2 to 147 kB. Stepped one after the other, each would wake the threads
-// twice, and scaling wouldn't find the norms' reading in the cache where it is large. Each group's arithmetic is what Regularizer::prox does: the bits
-// don't depend on the number of threads.
+// twice, and scaling a large one wouldn't find in the cache what the norms have read. Each group's arithmetic is what
+// Regularizer::prox does: the bits don't depend on the number of threads.
 #pragma once
 
 #include <span>

@@ -148,7 +148,8 @@ void ProximalOptimizer::prox(float rate, const Stream& stream) {
     } else if (const auto went = done.find(s); went != done.end()) {
       norms = std::move(went->second);
     } else {
-      norms = regularizer_->prox(set.parts, step_length(set, rate) * options_.every, stream);
+      const double step = step_length(set, rate) * options_.every;
+      norms = stream.device().is_cpu() ? prox_sets(*regularizer_, std::vector<SetStep>{{set.parts, step}})[0] : regularizer_->prox(set.parts, step, stream);
     }
     penalty_ += set.gamma * regularizer_->penalty(std::span<const float>(norms));
   }

@@ -48,6 +48,8 @@ struct RegularizerInfo {
   std::vector<OptionInfo> options;
 };
 
+// Its functions are called from several threads at once. Those of a separable one may be given some of a set's groups: a thread's share, or a
+// piece that fits a cache (prox_sets.h).
 class Regularizer {
  public:
   virtual ~Regularizer() = default;

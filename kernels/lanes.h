@@ -67,8 +67,9 @@ enum class ConvForm {
 };
 inline constexpr ConvForm kConvForms[] = {ConvForm::kDirect, ConvForm::kWinograd, ConvForm::kGathered, ConvForm::kClipped};
 const char* name_of(ConvForm form);
-// Winograd's form exists for 3x3 filters of stride 1 without groups, for one image up to 4.5 MiB of transformed weights; the gathered form for one
-// image, without groups or a tail, where its windows fit in a core's cache: the wide layers on tiny pictures. The clipped form exists where at most 80 % of all taps lie inside.
+// Winograd's form exists for 3x3 filters of stride 1 without groups, for one image up to 4.5 MiB of transformed weights; the
+// gathered form for one image, without groups or a tail, where its windows fit in a core's cache: the wide layers on tiny pictures;
+// the clipped form where at most 80 % of all taps lie inside the picture.
 bool has_form(const ConvSpec& spec, ConvForm form, Lanes lanes);
 
 // w : [K, R, S, C/groups] as in conv2d, b : [K] or null.

@@ -50,11 +50,11 @@ bool all_finite(std::span<const float> values) {
 
 std::optional<NotFinite> first_not_finite(const Tensor& tensor, const std::string& what, const std::string& name) {
   std::optional<NotFinite> found;
+  const Tensor here = tensor.to(Device{});
   if (tensor.dtype() == DType::kFloat32) {
-    const Tensor here = tensor.to(Device{});
     if (!all_finite(here.values<float>())) found = first_in(here.values<float>(), here.shape());
   } else if (tensor.dtype() == DType::kFloat64) {
-    found = first_in(tensor.to(Device{}).values<double>(), tensor.shape());
+    found = first_in(here.values<double>(), here.shape());
   }
   if (found) found->what = what, found->name = name;
   return found;

@@ -52,9 +52,11 @@ class Tensor {
     check_access(DTypeOf<T>::value);
     return reinterpret_cast<T*>(storage_->data());
   }
-  // Of a tensor on the CPU.
+  // Of a tensor on the CPU that has a name: a temporary's memory is gone with it, in a range-for before the first turn.
   template <class T = float>
-  std::span<const T> values() const {
+  std::span<const T> values() const&& = delete;
+  template <class T = float>
+  std::span<const T> values() const& {
     require(device().is_cpu(), "tensor: the host reads values of a tensor on {}; copy it with to() first", device().to_string());
     return {data<T>(), static_cast<std::size_t>(size())};
   }

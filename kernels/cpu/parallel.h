@@ -22,12 +22,12 @@ inline Range part_of(std::int64_t size, int part, int parts) {
   return {size * part / parts, size * (part + 1) / parts};
 }
 
-// body(range) for ranges that cover [0, size), on all threads where the work is worth it and the caller isn't one of several
-// already (a region inside a region makes a team of one thread, for which libgomp asks malloc and the kernel each time).
+// body(range) for ranges that cover [0, size), on all threads where the work is worth it and the caller isn't inside a region
+// already (one inside another makes a team of one thread, for which libgomp asks malloc and the kernel each time).
 template <class Body>
 void parallel_ranges(std::int64_t size, std::int64_t work_per_item, const Body& body) {
   constexpr std::int64_t kWorthIt = 1 << 14;  // about 5 us of arithmetic: what waking a thread costs
-  if (size * work_per_item < kWorthIt || omp_in_parallel()) {
+  if (size * work_per_item < kWorthIt || omp_get_level() > 0) {
     if (size > 0) body(Range{0, size});
     return;
   }

@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <memory>
 
 #include "engine/core/error.h"
 #include "engine/core/tensor.h"
@@ -84,6 +85,44 @@ TEST_CASE("sets that are stepped side by side are each what they are alone, bit 
       CHECK(changed >= together.tensors.size() / 4);  // l0 leaves groups alone or empties them
     }
   }
+}
+
+namespace {
+
+// Refuses groups of a norm above 100.
+class Fussy final : public Regularizer {
+ public:
+  double value(double norm) const override { return norm; }
+  double derivative(double) const override { return 1.0; }
+  double shrink(double norm, double) const override {
+    require(norm <= 100.0, "norm {}", norm);
+    return 0.5;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("what goes wrong in a thread of several is thrown behind them, of several failures that of the first set") {
+  REQUIRE(register_regularizer({.name = "fussy"}, [](const RegularizerOptions&) { return std::make_unique<Fussy>(); }));
+  {
+    const auto fussy = make_regularizer("fussy");
+    for (const int threads : {1, 2, 5}) {
+      const Threads some(threads);
+      // Sets 2 and 4 are refused, the last and the first group of theirs.
+      std::vector<Tensor> tensors;
+      std::vector<std::vector<kernels::GroupView>> parts;
+      for (int s = 0; s < 6; ++s) {
+        tensors.push_back(Tensor::full({600, 30}, 0.1f));
+        if (s == 2) tensors.back().mutable_data()[600 * 30 - 1] = 222.0f;
+        if (s == 4) tensors.back().mutable_data()[0] = 444.0f;
+        parts.push_back({{tensors.back().mutable_data(), 600, 30, 30, 1}});
+      }
+      std::vector<SetStep> steps;
+      for (const auto& set : parts) steps.push_back({set, 1.0});
+      CHECK_THROWS_WITH(prox_sets(*fussy, steps), testing::contains("norm 222"));
+    }
+  }
+  regularizers().erase("fussy");
 }
 
 TEST_CASE("sets side by side: no set is none, and parts of unequally many groups or none at all are refused") {

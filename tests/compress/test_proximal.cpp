@@ -60,12 +60,15 @@ TEST_CASE("a proximal step is the nested step followed by the shrinkage with rat
     Sgd plain{SgdConfig{}};
     plain.step(b.network.parameters(), b.gradients(17), rate, stream);
     const auto regularizer = make_regularizer("l1");
+    double penalty = 0.0;
     for (std::size_t i = 0; i < sets.size(); ++i) {
       const double scale = static_cast<double>(sets[i].parameters[0]->rate_scale);
-      regularizer->prox(sets[i].parts, static_cast<double>(rate) * scale * lambda * gammas[i], stream);
+      const std::vector<float> norms = regularizer->prox(sets[i].parts, static_cast<double>(rate) * scale * lambda * gammas[i], stream);
+      penalty += gammas[i] * regularizer->penalty(std::span<const float>(norms));
     }
     CHECK(same_values(a.network, b.network));
-    CHECK(proximal->penalty() > 0.0);
+    CHECK(proximal->penalty() == penalty);
+    CHECK(penalty > 0.0);
   }
 }
 

@@ -242,7 +242,7 @@ TEST_CASE("what the host must not read on a device is an error that says so") {
   const Tensor tensor = random_tensor({3}, 1).to(kGpuDevice);
   CHECK_THROWS_WITH(tensor.values(), contains("the host reads values of a tensor on cuda:0"));
   CHECK(Tensor::full({1}, 2.5f, kGpuDevice).item() == 2.5f);
-  CHECK(Tensor::zeros({5}, DType::kInt32, kGpuDevice).to(Device{}).values<std::int32_t>()[4] == 0);
+  CHECK(Tensor::zeros({5}, DType::kInt32, kGpuDevice).to(Device{}).data<std::int32_t>()[4] == 0);
   CHECK_THROWS_WITH(choose_device("cuda:99"), contains("cuda:99 is not there: this machine has"));
   CHECK(choose_device("auto").device == kGpuDevice);
 }

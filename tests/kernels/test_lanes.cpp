@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 #include "tests/kernels/winograd.h"
 #include "tests/support/catch.h"
@@ -89,6 +90,10 @@ const std::vector<ConvSpec> kLayers = {
     {.h = 2, .w = 2, .c = 31, .k = 33, .r = 3, .s = 3, .padding = 1},
     {.h = 4, .w = 3, .c = 5, .k = 9, .r = 3, .s = 3, .stride = 2, .padding = 1, .tail = 17},
     {.h = 2, .w = 3, .c = 6, .k = 8, .r = 5, .s = 3, .padding = 2, .groups = 2},
+    {.h = 3, .w = 2, .c = 5, .k = 7, .r = 3, .s = 3, .padding = 2},
+    {.h = 3, .w = 2, .c = 5, .k = 7, .r = 3, .s = 3, .padding = 7},  // a border larger than the picture
+    {.h = 3, .w = 3, .c = 4, .k = 6, .r = 3, .s = 1, .padding = 1},  // columns with nothing inside
+    {.h = 4, .w = 3, .c = 6, .k = 9, .r = 3, .s = 3, .stride = 2, .padding = 2, .groups = 3, .tail = 5},
     {.h = 6, .w = 11, .c = 4, .k = 129, .r = 3, .s = 3},
     {.h = 9, .w = 8, .c = 6, .k = 10, .r = 3, .s = 3, .stride = 2, .padding = 1},
     {.h = 7, .w = 7, .c = 12, .k = 20, .stride = 2},
@@ -161,20 +166,25 @@ TEST_CASE("the clipped form leaves out what is zero and adds the rest in the dir
   CHECK_FALSE(has_form({.h = 2, .w = 2, .c = 3, .k = 16}, ConvForm::kClipped, Lanes::kImages));                                // nothing lies outside
 }
 
-TEST_CASE("a Winograd convolution may write over its residual") {
-  const ConvSpec s{.h = 10, .w = 9, .c = 6, .k = 6, .r = 3, .s = 3, .padding = 1};
-  const Operands o = random_operands(s, lanes::lanes_of(Lanes::kImages));
-  for (ConvForm form : {ConvForm::kDirect, ConvForm::kWinograd}) {
-    const lanes::Convolution convolution(s, Lanes::kImages, form, {o.w.data(), o.b.data()}, {}, {}, {});
-    const std::int64_t in = s.h * s.w * s.c, out = s.p() * s.q() * s.k, block = lanes::lanes_of(Lanes::kImages);
-    Tensor x = Tensor::empty({in * block}), apart = Tensor::empty({out * block}), residual = Tensor::empty({out * block});
-    Tensor scratch = Tensor::empty({convolution.scratch_size()});
-    lanes::load_images(block, in, o.x.data(), x.mutable_data());
-    lanes::load_images(block, out, o.residual.data(), residual.mutable_data());
-    convolution.run(x.data(), residual.data(), apart.mutable_data(), scratch.mutable_data());
-    convolution.run(x.data(), residual.data(), residual.mutable_data(), scratch.mutable_data());
-    CHECK(same_bytes(apart, residual));
+TEST_CASE("a convolution may write over its residual, in every form") {
+  std::set<std::pair<Lanes, ConvForm>> seen;
+  for (const ConvSpec& s : {ConvSpec{.h = 10, .w = 9, .c = 6, .k = 6, .r = 3, .s = 3, .padding = 1}, ConvSpec{.h = 2, .w = 3, .c = 5, .k = 70, .r = 3, .s = 3, .padding = 1}}) {
+    for (const Lanes in_lanes : {Lanes::kImages, Lanes::kChannels}) {
+      for (const ConvForm form : lanes::kConvForms) {
+        if (!has_form(s, form, in_lanes)) continue;
+        INFO(s.to_string() << ", lanes " << name_of(in_lanes) << ", " << name_of(form));
+        const std::int64_t block = lanes::lanes_of(in_lanes), in = s.h * s.w * s.c * block, out = s.p() * s.q() * s.k * block;
+        const Tensor x = random_tensor({in}, 1), w = random_tensor({s.k, s.r, s.s, s.c}, 2), residual = random_tensor({out}, 3);
+        const lanes::Convolution convolution(s, in_lanes, form, {w.data(), nullptr}, {}, {}, {});
+        Tensor apart = Tensor::empty({out}), same = residual.clone(), scratch = Tensor::empty({convolution.scratch_size()});
+        convolution.run(x.data(), residual.data(), apart.mutable_data(), scratch.mutable_data());
+        convolution.run(x.data(), same.data(), same.mutable_data(), scratch.mutable_data());
+        CHECK(same_bytes(apart, same));
+        seen.emplace(in_lanes, form);
+      }
+    }
   }
+  CHECK(seen.size() == 7);  // all but the gathered form of images, which doesn't exist
 }
 
 TEST_CASE("lanes without an image change nothing in the others, and what they hold is finite") {

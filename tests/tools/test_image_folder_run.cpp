@@ -103,7 +103,7 @@ TEST_CASE("Ctrl-C ends the look of hinge pack, which then leaves nothing, and it
   // Stops it with `signal` a little after `begun` says so. What it printed in that time.
   const auto stopped = [&](const std::vector<std::string>& arguments, int signal, const std::function<bool(pid_t)>& begun) {
     const pid_t child = start_hinge(arguments, at("log"));
-    CHECK(wait_until([&] { return begun(child); }));
+    CHECK(wait_until(child, [&] { return begun(child); }));
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
     kill(child, signal);
     return Outcome{wait_for(child), slurp(at("log"))};

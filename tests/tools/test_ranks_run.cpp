@@ -137,7 +137,7 @@ TEST_CASE("ranks repeat their bytes, and a run goes on with another number of th
   // From the middle: the folder as it was after the first epoch.
   std::vector<std::string> longer = b.words("train", "third", {"--model", "resnet8", "--epochs", "4000", "--lr", "0.05"});
   const pid_t job = start_ranks(2, longer, b.at("log"));
-  REQUIRE(wait_until([&] { return !slurp(b.at("third") + "/metrics.jsonl").empty(); }));
+  REQUIRE(wait_until(job, [&] { return !slurp(b.at("third") + "/metrics.jsonl").empty(); }));
   kill(job, SIGTERM);
   wait_for(job);
   for (const int ranks : {3, 1}) {
@@ -162,7 +162,7 @@ TEST_CASE("a rank that is killed or hangs ends the job, which says which one it 
   for (const auto& [signal, wanted] : {std::pair{SIGKILL, "rank 1 with PID"}, std::pair{SIGSTOP, "for 2 s rank 1 on"}}) {
     const std::string run = signal == SIGKILL ? "killed" : "hanging";
     const pid_t job = start_ranks(3, b.words("train", run, {"--model", "resnet8", "--epochs", "4000", "--lr", "0.05", "--checkpoint-every", "2", "--rank-timeout", "2"}), b.at("log"));
-    REQUIRE(wait_until([&] { return !slurp(b.at(run) + "/metrics.jsonl").empty(); }));
+    REQUIRE(wait_until(job, [&] { return !slurp(b.at(run) + "/metrics.jsonl").empty(); }));
     const auto processes = processes_of(b.at(run));
     REQUIRE(processes.contains(1));
     const auto begun = std::chrono::steady_clock::now();
@@ -198,7 +198,7 @@ TEST_CASE("a rank that is slow for a while is waited for, and nothing changes", 
   same.insert(same.end(), {"--conv-choices", b.at("even") + "/conv_choices.json"});
   REQUIRE(b.on(2, same).code == 0);
   const pid_t job = start_ranks(2, words, b.at("log"));
-  REQUIRE(wait_until([&] { return !slurp(b.at("slow") + "/metrics.jsonl").empty(); }));
+  REQUIRE(wait_until(job, [&] { return !slurp(b.at("slow") + "/metrics.jsonl").empty(); }));
   const std::map<int, pid_t> processes = processes_of(b.at("slow"));
   REQUIRE(processes.contains(1));
   const std::string before = slurp(b.at("slow") + "/metrics.jsonl");

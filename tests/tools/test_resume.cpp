@@ -150,7 +150,7 @@ TEST_CASE("a second process in a run's folder is refused with the id of the firs
   arguments.erase(std::ranges::find(arguments, "--epochs"));
   arguments.erase(std::ranges::find(arguments, "--checkpoint-every"));
   const pid_t first = start_hinge(arguments, b.at("log"));
-  REQUIRE(wait_until([&] { return std::filesystem::exists(b.at("run/checkpoint.safetensors")); }));
+  REQUIRE(wait_until(first, [&] { return std::filesystem::exists(b.at("run/checkpoint.safetensors")); }));
   const std::string expected = fmt::format("{} is in use by process {}", b.at("run").string(), first);
   for (const auto& second : {std::vector<std::string>{"train", "--resume", b.at("run").string()}, b.arguments("train", "run")}) {
     const Outcome outcome = run_hinge(second);
@@ -162,7 +162,7 @@ TEST_CASE("a second process in a run's folder is refused with the id of the firs
   // A lock whose process died is nobody's, whatever its file says.
   for (const auto& [signal, code] : {std::pair{SIGKILL, 128 + SIGKILL}, std::pair{SIGINT, 130}}) {
     const pid_t next = start_hinge({"train", "--resume", b.at("run").string()}, b.at("log"));
-    CHECK(wait_until([&] { return has_lock(next, b.at("run")); }));
+    CHECK(wait_until(next, [&] { return has_lock(next, b.at("run")); }));
     kill(next, signal);
     CHECK(wait_for(next) == code);
     CHECK(has_lock(next, b.at("run")) == (signal == SIGKILL));

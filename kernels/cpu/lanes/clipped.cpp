@@ -27,6 +27,12 @@ std::int64_t taps_inside(std::int64_t outputs, std::int64_t stride, std::int64_t
   return count;
 }
 
+// Each weight is then read by one core. A tail needs all filters of its pixels.
+template <class Element>
+bool shares_filters(const ConvSpec& s) {
+  return s.tail == 0 && s.groups == 1 && filter_blocks<Element>(s.k) > s.p();
+}
+
 }  // namespace
 
 double share_inside(const ConvSpec& s) {
@@ -35,18 +41,28 @@ double share_inside(const ConvSpec& s) {
 }
 
 template <class Element>
-void run_clipped(const Convolution::Parts& conv, const Element* x, const Element* residual, Element* y, Element* scratch, Rows rows) {
+std::int64_t clipped_parts(const ConvSpec& s) {
+  return shares_filters<Element>(s) ? filter_blocks<Element>(s.k) : s.p();
+}
+
+template <class Element>
+void run_clipped(const Convolution::Parts& conv, const Element* x, const Element* residual, Element* y, Element* scratch, Share share) {
   const ConvSpec& s = conv.spec;
-  if (rows.begin >= rows.end) return;
-  const std::int64_t c = s.c / s.groups, k = s.k / s.groups, q = s.q(), first = rows.begin * q, row_stride = s.w * s.c, blocks = filter_blocks<Element>(k);
+  const std::int64_t c = s.c / s.groups, k = s.k / s.groups, q = s.q(), row_stride = s.w * s.c;
   const bool tail = s.tail > 0;
-  if (tail) residual = residual != nullptr ? residual + first * s.tail : nullptr, y += first * s.tail;
-  if (!tail) residual = residual != nullptr ? residual + first * s.k : nullptr, y += first * s.k;
+  Rows rows{0, s.p()}, blocks{0, filter_blocks<Element>(k)};
+  (shares_filters<Element>(s) ? blocks : rows) = share.of(clipped_parts<Element>(s));
+  if (rows.begin >= rows.end) return;
+  const std::int64_t first = rows.begin * q * s.channels_out();
+  y += first;
+  if (residual != nullptr) residual += first;
   Element* sums = tail ? scratch : y;  // of these rows
+  const Element* added = tail ? nullptr : residual;
   Window window{.outer_stride = row_stride, .inner_stride = s.c, .length = c, .filter = s.r * s.s * c};
   for (std::int64_t g = 0; g < s.groups; ++g) {
     const float* packed = conv.weights + g * packed_size<Element>(k, window.filter);
-    for (std::int64_t block = 0; block < blocks; ++block) {  // a block's weights for all pixels: they are more than the pixels
+    const float* bias = conv.bias != nullptr ? conv.bias + g * k : nullptr;
+    for (std::int64_t block = blocks.begin; block < blocks.end; ++block) {  // a block's weights for all pixels: they are more than the pixels
       for (std::int64_t p = rows.begin; p < rows.end; ++p) {
         const std::int64_t h = p * s.stride - s.padding;
         const Rows r = inside(h, s.r, s.h);
@@ -58,13 +74,13 @@ void run_clipped(const Convolution::Parts& conv, const Element* x, const Element
             return its.begin == taps.begin && its.end == taps.end;
           };
           for (end = column + 1; end < q && same(end);) ++end;
-          window.outer = r.end - r.begin, window.inner = taps.end - taps.begin;
-          window.begin = (r.begin * s.s + taps.begin) * c, window.gap = (s.s - window.inner) * c;
-          const bool any = window.outer > 0 && window.inner > 0;
+          const bool any = r.end > r.begin && taps.end > taps.begin;
+          window.outer = any ? r.end - r.begin : 0, window.inner = any ? taps.end - taps.begin : 0;
+          window.begin = any ? (r.begin * s.s + taps.begin) * c : 0, window.gap = (s.s - window.inner) * c;
           const Element* from = any ? x + (h + r.begin) * row_stride + (w + taps.begin) * s.c + g * c : x;
+          const PixelRow pixels{.pixels = end - column, .x_step = any ? s.stride * s.c : 0, .y_step = s.k};
           const std::int64_t at = ((p - rows.begin) * q + column) * s.k + g * k;
-          product<Element>(window, {.pixels = end - column, .x_step = any ? s.stride * s.c : 0, .y_step = s.k}, k, from, packed,
-                           conv.bias != nullptr ? conv.bias + g * k : nullptr, tail || residual == nullptr ? nullptr : residual + at, tail ? conv.inner : conv.outer, sums + at,
+          product<Element>(window, pixels, k, from, packed, bias, added != nullptr ? added + at : nullptr, tail ? conv.inner : conv.outer, sums + at,
                            {block, block + 1});
         }
       }
@@ -73,7 +89,9 @@ void run_clipped(const Convolution::Parts& conv, const Element* x, const Element
   if (tail) run_tail<Element>(conv, (rows.end - rows.begin) * q, sums, residual, y);
 }
 
-template void run_clipped<Vector>(const Convolution::Parts&, const Vector*, const Vector*, Vector*, Vector*, Rows);
-template void run_clipped<float>(const Convolution::Parts&, const float*, const float*, float*, float*, Rows);
+template std::int64_t clipped_parts<Vector>(const ConvSpec&);
+template std::int64_t clipped_parts<float>(const ConvSpec&);
+template void run_clipped<Vector>(const Convolution::Parts&, const Vector*, const Vector*, Vector*, Vector*, Share);
+template void run_clipped<float>(const Convolution::Parts&, const float*, const float*, float*, float*, Share);
 
 }  // namespace hinge::kernels::lanes

@@ -13,7 +13,7 @@ namespace {
 constexpr std::int64_t kMostGathered = 1 << 18;     // floats: 1 MiB, half of a core's second cache
 constexpr std::int64_t kMostTransformed = 1 << 15;  // weights of a channel and a filter: 4.5 MiB of transforms, for one image
 constexpr std::int64_t kManyWeights = 1 << 17;      // floats: half a MiB
-constexpr double kMostInside = 0.8;                 // of the taps, where leaving out the others is worth a try: pictures of up to 4x4 for 3x3 filters
+constexpr double kMostInside = 0.8;                 // of the taps, where leaving out the others is worth a try: pictures of up to 6x6 for 3x3 filters
 
 }  // namespace
 
@@ -80,10 +80,11 @@ Convolution::Convolution(const ConvSpec& spec, Lanes lanes, ConvForm form, const
 
 double Convolution::largest_share(std::int64_t count) const {
   std::int64_t parts = spec_.p();
-  if (form_ == ConvForm::kGathered) parts = filter_blocks<float>(spec_.k);
-  if (form_ == ConvForm::kWinograd) {
-    with_element(lanes_, [&]<class Element>(Element) { parts = winograd_parts<Element>(spec_, count); });
-  }
+  with_element(lanes_, [&]<class Element>(Element) {
+    if (form_ == ConvForm::kGathered) parts = filter_blocks<Element>(spec_.k);
+    if (form_ == ConvForm::kWinograd) parts = winograd_parts<Element>(spec_, count);
+    if (form_ == ConvForm::kClipped) parts = clipped_parts<Element>(spec_);
+  });
   return static_cast<double>((parts + count - 1) / count) / static_cast<double>(parts);
 }
 
@@ -95,9 +96,10 @@ Convolution::Parts Convolution::parts() const {
 void Convolution::run(const float* x, const float* residual, float* y, float* scratch, Share share) const {
   if (form_ == ConvForm::kGathered) return run_gathered(parts(), x, residual, y, scratch, share);
   with_element(lanes_, [&]<class Element>(Element) {
-    if (form_ == ConvForm::kWinograd) return run_winograd(parts(), as<Element>(x), as<Element>(residual), as<Element>(y), as<Element>(scratch), share);
-    if (form_ == ConvForm::kClipped) return run_clipped(parts(), as<Element>(x), as<Element>(residual), as<Element>(y), as<Element>(scratch), share.of(spec_.p()));
-    run_direct(parts(), as<Element>(x), as<Element>(residual), as<Element>(y), as<Element>(scratch), share.of(spec_.p()));
+    const auto on = [&](const auto& run, const auto& part) { run(parts(), as<Element>(x), as<Element>(residual), as<Element>(y), as<Element>(scratch), part); };
+    if (form_ == ConvForm::kWinograd) return on(run_winograd<Element>, share);
+    if (form_ == ConvForm::kClipped) return on(run_clipped<Element>, share);
+    on(run_direct<Element>, share.of(spec_.p()));
   });
 }
 

@@ -28,8 +28,11 @@ void run_direct(const Convolution::Parts& conv, const Element* x, const Element*
 
 // Of all taps of all pixels, the part that lies inside the picture.
 double share_inside(const ConvSpec& s);
+// Equal parts that the clipped form is cut into: blocks of filters where there are more of them than rows.
 template <class Element>
-void run_clipped(const Convolution::Parts& conv, const Element* x, const Element* residual, Element* y, Element* scratch, Rows rows);
+std::int64_t clipped_parts(const ConvSpec& spec);
+template <class Element>
+void run_clipped(const Convolution::Parts& conv, const Element* x, const Element* residual, Element* y, Element* scratch, Share share);
 
 // Rows [begin, end) of x, counted with the border of zeros that the result has: no pixel needs to know where the
 // picture ends. Returns `padded`.

@@ -31,7 +31,8 @@ struct Compute {
     }
     const Window& window = tile.window;
     const float* w = tile.w;
-    for (std::int64_t o = 0; o < window.outer; ++o, w += window.gap * V * kLanes) {
+    for (std::int64_t o = 0; o < window.outer; ++o) {
+      if (o > 0) w += window.gap * V * kLanes;
       for (std::int64_t i = 0; i < window.inner; ++i) {
         const float* run = tile.x + o * window.outer_stride + i * window.inner_stride;
         for (std::int64_t j = 0; j < window.length; ++j, w += V * kLanes) {

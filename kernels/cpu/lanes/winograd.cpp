@@ -90,7 +90,8 @@ void tiles_in(const ConvSpec& s, const Element* x, const Element* zeros, std::in
     const bool inside = h >= 0 && h < s.h;
     rows[i] = inside ? x + h * s.w * s.c : zeros, pixel[i] = inside ? s.c : 0;
   }
-  const std::int64_t left = q - s.padding, width = tiles * kOut + 2, first = std::clamp<std::int64_t>(-left, 0, width), last = std::clamp<std::int64_t>(s.w - left, first, width);
+  const std::int64_t left = q - s.padding, width = tiles * kOut + 2;
+  const std::int64_t first = std::clamp<std::int64_t>(-left, 0, width), last = std::clamp<std::int64_t>(s.w - left, first, width);
   Vector t[kTile][kWidth];
   for (std::int64_t i = 0; i < kTile; ++i) {
     std::fill_n(t[i], first, Vector{});
