@@ -67,7 +67,7 @@ TEST_CASE("a proximal step is the nested step followed by the shrinkage with rat
       penalty += gammas[i] * regularizer->penalty(std::span<const float>(norms));
     }
     CHECK(same_values(a.network, b.network));
-    CHECK(proximal->penalty() == penalty);
+    CHECK((std::abs(proximal->penalty() - penalty) <= 1e-13 * penalty));  // a compiler may join product and sum in one place and not in the other
     CHECK(penalty > 0.0);
   }
 }
