@@ -1,7 +1,5 @@
 #include "compress/prox_sets.h"
 
-#include <omp.h>
-
 #include <cmath>
 #include <cstring>
 #include <memory>
@@ -10,20 +8,12 @@
 #include "engine/core/tensor.h"
 #include "tests/support/catch.h"
 #include "tests/support/random.h"
+#include "tests/support/threads.h"
 
 using namespace hinge;
 using namespace hinge::compress;
 
 namespace {
-
-class Threads {
- public:
-  explicit Threads(int count) : before_(omp_get_max_threads()) { omp_set_num_threads(count); }
-  ~Threads() { omp_set_num_threads(before_); }
-
- private:
-  int before_;
-};
 
 // Sets of every kind: rows and columns of matrices from nothing to several pieces (of 65,536 floats), a group larger than a
 // piece, and groups that are rows of one tensor and columns of another.
@@ -65,12 +55,12 @@ TEST_CASE("sets that are stepped side by side are each what they are alone, bit 
     std::vector<std::vector<float>> expected;
     const auto step_of = [&](std::size_t s) { return s % 5 == 4 ? 0.0 : 0.3 * static_cast<double>(1 + s % 3); };
     {
-      const Threads one(1);
+      const testing::Threads one(1);
       for (std::size_t s = 0; s < alone.parts.size(); ++s) expected.push_back(regularizer->prox(alone.parts[s], step_of(s), Stream()));
     }
     for (const int threads : {1, 2, 5}) {
       INFO(name << " on " << threads << " threads");
-      const Threads some(threads);
+      const testing::Threads some(threads);
       Sets together(5);
       std::vector<SetStep> steps;
       for (std::size_t s = 0; s < together.parts.size(); ++s) steps.push_back({together.parts[s], step_of(s)});
@@ -107,7 +97,7 @@ TEST_CASE("what goes wrong in a thread of several is thrown behind them, of seve
   {
     const auto fussy = make_regularizer("fussy");
     for (const int threads : {1, 2, 5}) {
-      const Threads some(threads);
+      const testing::Threads some(threads);
       // Sets 2 and 4 are refused, the last and the first group of theirs.
       std::vector<Tensor> tensors;
       std::vector<std::vector<kernels::GroupView>> parts;

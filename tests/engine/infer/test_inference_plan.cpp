@@ -1,8 +1,6 @@
 // A plan computes what the network's forward pass does, however many images and threads there are.
 #include "engine/infer/inference_plan.h"
 
-#include <omp.h>
-
 #include <array>
 #include <cmath>
 #include <set>
@@ -15,22 +13,12 @@
 #include "tests/support/random.h"
 #include "tests/support/random_graph.h"
 #include "tests/support/reference.h"
+#include "tests/support/threads.h"
 
 using namespace hinge;
 using namespace hinge::testing;
 
 namespace {
-
-class Threads {
- public:
-  explicit Threads(int count) : before_(omp_get_max_threads()) { omp_set_num_threads(count); }
-  ~Threads() { omp_set_num_threads(before_); }
-  Threads(const Threads&) = delete;
-  Threads& operator=(const Threads&) = delete;
-
- private:
-  int before_;
-};
 
 std::vector<Tensor> forward(Network& network, const Tensor& images) {
   const NoGradients guard;
