@@ -24,7 +24,9 @@ struct GemmOf {
 using Gemm = GemmOf<float>;
 
 namespace cpu {
+// While oneDNN multiplies more than 2048 deep its stack register points into memory from malloc: a signal's handler would write over
+// what lies in front of it, unless it has a stack of its own (docs/decisions/0025).
 void gemm(const GemmShape& shape, const float* a, const float* b, float* c);
-}
+}  // namespace cpu
 
 }  // namespace hinge::kernels

@@ -109,7 +109,7 @@ bool wait_until(pid_t child, const Condition& holds) {
   return true;
 }
 
-// Whether this process has the lock of `folder`. Its handler of signals is there by then: a signal sent after a fixed time
+// Whether this process has the lock of `folder`. It watches for signals by then: one sent after a fixed time
 // may meet a process that has only just been started, and end it as it would any program.
 inline bool has_lock(pid_t process, const std::filesystem::path& folder) { return slurp(folder / ".lock") == std::to_string(process); }
 

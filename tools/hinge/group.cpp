@@ -3,13 +3,13 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
-#include <csignal>
 #include <cstdlib>
 #include <thread>
 
 #include "engine/core/error.h"
 #include "engine/parallel/mpi_group.h"
 #include "tools/hinge/console.h"
+#include "tools/hinge/interrupt.h"
 
 namespace hinge::cli {
 namespace {
@@ -47,7 +47,7 @@ void leave_group() {
 void fail_group(const std::string& what, int code) {
   if (!is_first_rank()) {
     // Rank 0 ends everybody where it has the same error, and then this isn't said.
-    std::signal(SIGTERM, SIG_DFL);
+    end_on_interrupt();
     std::this_thread::sleep_for(std::chrono::seconds(2));
   }
   std::fprintf(stderr, "hinge: %s%s\n", is_first_rank() ? "" : fmt::format("rank {}: ", g_group->rank()).c_str(), what.c_str());

@@ -11,7 +11,10 @@ class Interrupted : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+// Before any other thread is started: threads inherit what they block.
 void watch_for_interrupts();
 bool interrupt_requested();
+// From here on the first signal ends the process, too.
+void end_on_interrupt();
 
 }  // namespace hinge::cli

@@ -120,12 +120,12 @@ std::optional<std::string> complaint_about(const std::vector<std::string>& words
 }
 
 int run_program(int argc, const char* const* argv) {
-  flush_denormals();
-  watch_for_interrupts();
   CLI::App app(kDescription, "hinge");
   const Actions actions = declare_all(app);
 
   try {
+    watch_for_interrupts();
+    flush_denormals();
     const std::vector<std::string> words = with_config_file({argv + 1, argv + argc});
     try {
       parse(app, words);
